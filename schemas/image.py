@@ -1,0 +1,138 @@
+"""The image of a match: everything a fan joins with, the fold of its log up to `seq`.
+
+Bounded: it remembers ids only of types that count, and `MAX_IMAGE_BYTES`
+is enforced by the fold.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from schemas.live import Score
+from schemas.raw import Action, Side
+
+MAX_IMAGE_BYTES = 64 * 1024
+
+# What the image remembers by id: what changes a score, a line-up or the clock.
+REMEMBERED = frozenset(
+    {
+        "goal",
+        "own_goal",
+        "penalty_missed",
+        "yellow_card",
+        "second_yellow_card",
+        "red_card",
+        "substitution",
+        "var",
+        "period_start",
+        "period_end",
+    }
+)
+GOALS = frozenset({"goal", "own_goal"})
+SHOOT_OUT = 5
+
+Status = Literal["scheduled", "live", "break", "finished", "cancelled"]
+
+
+class Fixture(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Who plays; of several revisions the highest holds."""
+
+    revision: int = -1
+    id: str = ""
+    home: str = ""
+    away: str = ""
+    competition: str = ""
+    kick_off: datetime | None = None
+    cancelled: bool = False
+
+
+class Incident(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """The state of one remembered event id.
+
+    Two maxima, so the order of arrival does not matter: `revision` and
+    `action` come from the highest revision seen, the description from the
+    highest add or modify (`described` is that revision, -1 while only a
+    cancel or confirm is known).
+    """
+
+    id: str  # source_event_id
+    revision: int
+    action: Action
+    reason: str = ""
+    described: int = -1
+    type: str
+    side: Side | None = None
+    period: int = 0
+    clock: int = 0
+    player: str = ""
+    other_player: str = ""
+    outcome: str = ""
+    insert_before: str = ""
+
+    @property
+    def stands(self) -> bool:
+        """Whether it counts: described, and not taken back."""
+        return self.described >= 0 and self.action != "cancel"
+
+
+class MatchImage(msgspec.Struct, frozen=True, gc=False, kw_only=False):
+    """The state of a match after the event `seq` of its log."""
+
+    v: int
+    match: str
+    seq: int
+    fixture: Fixture
+    status: Status
+    period: int
+    clock: int
+    score: Score
+    shoot_out: Score
+    incidents: tuple[Incident, ...]  # in the order of the match clock
+    counts: dict[str, tuple[int, int, int]]  # type -> home, away, neither
+
+
+class GoalLine(msgspec.Struct, frozen=True, gc=False):
+    """One goal that stands, with the score it made."""
+
+    id: str
+    type: str
+    period: int
+    clock: int
+    side: Side  # who the goal counts for
+    player: str
+    score: Score
+
+
+def scoring_side(incident: Incident) -> Side | None:
+    """Whom a goal counts for: an own goal, given with the side of its scorer, for the other."""
+    if incident.type == "own_goal" and incident.side is not None:
+        return "away" if incident.side == "home" else "home"
+    return incident.side
+
+
+def goal_timeline(image: MatchImage) -> list[GoalLine]:
+    """The goals that stand, by match clock, each with the running score; shoot-out left out."""
+    home = away = 0
+    lines: list[GoalLine] = []
+    for incident in image.incidents:
+        side = scoring_side(incident)
+        if incident.type not in GOALS or not incident.stands or side is None or incident.period == SHOOT_OUT:
+            continue
+        home, away = home + (side == "home"), away + (side == "away")
+        lines.append(
+            GoalLine(
+                incident.id,
+                incident.type,
+                incident.period,
+                incident.clock,
+                side,
+                incident.player,
+                Score(home, away),
+            )
+        )
+    return lines
+
+
+encode_image = msgspec.json.Encoder().encode
+decode_image = msgspec.json.Decoder(MatchImage).decode

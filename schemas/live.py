@@ -1,0 +1,38 @@
+"""The live event: what fans, apps and side flows get, and what a row of the log stores."""
+
+from datetime import datetime
+
+import msgspec
+
+from schemas.raw import RawEvent
+
+LIVE_VERSION = 1
+
+
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """Goals of both sides, corrections applied."""
+
+    home: int = 0
+    away: int = 0
+
+
+class LiveEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An event with its place in the match and what was true right after it.
+
+    `event` is what the source said, field by field, so that anyone can fold
+    it again. `score` is the fold of the match's log up to and with `seq`.
+    """
+
+    v: int = LIVE_VERSION
+    event_id: str  # event_key in hex, 32 characters
+    seq: int
+    appended_at: datetime
+    score: Score
+    minute: str  # as broadcasters write it: "18'", "45+2'"; empty before kick-off
+    importance: int  # 0 (a reading) to 9 (a goal)
+    language: str  # of its text; "und" when unknown
+    event: RawEvent
+
+
+encode_live = msgspec.json.Encoder().encode
+decode_live = msgspec.json.Decoder(LiveEvent).decode

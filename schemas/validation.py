@@ -1,0 +1,87 @@
+"""Read a record, or say why it is none: one rule for ingest, decode and audit.
+
+Refuses what a later part would choke on (NUL, lone surrogates, over-long or
+absurd values), so that whatever passes here can be hashed, folded, stored
+as JSON and sent.
+"""
+
+import re
+from datetime import datetime
+
+import msgspec
+
+from schemas import letters
+from schemas.raw import BroadcastEvent, RawEvent
+
+# Far above any real record (a post of 4,000 characters is 16 KB at most).
+MAX_RECORD_BYTES = 64 * 1024
+_YEARS = range(1970, 2200)
+
+_decode = msgspec.json.Decoder(RawEvent).decode
+_encode = msgspec.json.Encoder().encode
+# An odd number of backslashes before u0000: the escape, not its description.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class Rejection(msgspec.Struct, frozen=True, gc=False):
+    """Why a value is no record: a reason of `schemas.letters`, a detail for people, the match if it is known."""
+
+    reason: str
+    detail: str
+    match: str | None = None
+
+
+def parse(value: bytes | None) -> RawEvent | Rejection:
+    """Decode and check the value of a raw record; never raises."""
+    if not value:
+        return Rejection(letters.EMPTY, "the record has no value")
+    if len(value) > MAX_RECORD_BYTES:
+        return Rejection(letters.OVERSIZED, f"{len(value)} bytes; at most {MAX_RECORD_BYTES} are taken")
+    try:
+        event = _decode(value)
+    except msgspec.ValidationError as error:
+        return Rejection(letters.INVALID_RECORD, str(error))
+    except msgspec.DecodeError as error:
+        return Rejection(_reason_of(value), str(error))
+    except RecursionError:
+        return Rejection(letters.TOO_DEEP, "nested deeper than a record can be")
+    except UnicodeDecodeError as error:
+        return Rejection(letters.INVALID_UTF8, str(error))
+    # Only an escape can smuggle in NUL or half a surrogate pair.
+    if b"\\u" in value and (reason := _forbidden(event)):
+        return Rejection(letters.FORBIDDEN_CHARACTER, reason, event.match if event.match.isprintable() else None)
+    return _out_of_range(event) or event
+
+
+def _reason_of(value: bytes) -> str:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return letters.INVALID_UTF8
+    return letters.MALFORMED_JSON
+
+
+def _forbidden(event: RawEvent) -> str:
+    try:
+        encoded = _encode(event)
+        encoded.decode()
+    except (UnicodeError, msgspec.MsgspecError):
+        return "a lone surrogate in a text"
+    return "NUL in a text" if _NUL.search(encoded) else ""
+
+
+def _out_of_range(event: RawEvent) -> Rejection | None:
+    if event.occurred_at.year not in _YEARS:
+        return _outside(event, "occurred_at", event.occurred_at)
+    if event.ingested_at is not None and event.ingested_at.year not in _YEARS:
+        return _outside(event, "ingested_at", event.ingested_at)
+    if type(event) is BroadcastEvent:
+        kick_off = event.body.kick_off
+        if kick_off is not None and kick_off.year not in _YEARS:
+            return _outside(event, "body.kick_off", kick_off)
+    return None
+
+
+def _outside(event: RawEvent, field: str, value: datetime) -> Rejection:
+    detail = f"{value.isoformat()} is outside {_YEARS.start}..{_YEARS.stop - 1} - at `$.{field}`"
+    return Rejection(letters.INVALID_RECORD, detail, event.match)
