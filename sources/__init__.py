@@ -1,0 +1,1 @@
+"""Bytewax sources: how records come in."""

@@ -1,0 +1,199 @@
+"""The append: the one transaction that gives events their place, and what it needs to know before.
+
+Order matters inside it: the shard rows are locked and the fences proved
+first, as a statement of its own, and only then are heads and keys read. A
+snapshot taken before the lock wait would miscount.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import sql
+
+from schemas.identity import ZERO_CHAIN
+from storage.simple_query import CopyIn, run
+
+FENCED = "TL001"
+HEAD_MOVED = "TL002"
+
+
+class Head(NamedTuple):
+    """The end of a shard's log as committed."""
+
+    position: int
+    chain: bytes
+    appended_at_us: int  # microseconds since 2000-01-01, 0 on an empty log
+
+
+class Ownership(NamedTuple):
+    """What a writer holds of a shard."""
+
+    shard: int
+    generation: int
+    fence: UUID
+
+
+class StaleFenceError(RuntimeError):
+    """Another writer took the shards: this one must stop, and not take them back."""
+
+    def __init__(self, shards: Sequence[int]) -> None:
+        super().__init__(f"another writer holds shard {', '.join(map(str, shards))}")
+        self.shards = tuple(shards)
+
+
+class Expectation(NamedTuple):
+    """What must still be true of a shard for an append to happen."""
+
+    shard: int
+    fence: UUID
+    head: int
+
+
+_TAKE = """
+INSERT INTO delivery_shards (shard, generation, fence)
+VALUES (%(shard)s, (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint, %(fence)s)
+ON CONFLICT (shard) DO UPDATE SET fence = excluded.fence
+RETURNING generation
+"""
+
+_NEW_LIFE = """
+UPDATE delivery_shards
+SET generation = greatest(generation + 1, (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint)
+WHERE shard = %(shard)s AND fence = %(fence)s
+RETURNING generation
+"""
+
+_HEAD = """
+SELECT position, chain, (extract(EPOCH FROM appended_at - timestamptz '2000-01-01 00:00+00') * 1000000)::bigint
+FROM events WHERE shard = %(shard)s ORDER BY position DESC LIMIT 1
+"""
+
+_BASE = "SELECT base_position, base_chain FROM delivery_shards WHERE shard = %(shard)s"
+
+_CHAIN_AT = "SELECT chain FROM events WHERE shard = %(shard)s AND position = %(position)s"
+
+_KNOWN = "SELECT event_key, body_hash FROM events WHERE event_key = ANY(%s::uuid [])"
+
+_LETTERS_KNOWN = """
+SELECT topic, partition, source_offset FROM dead_letters
+WHERE (topic, partition, source_offset) IN (
+    SELECT * FROM unnest(%s::smallint [], %s::smallint [], %s::bigint [])
+)
+"""
+
+_CHECK = sql.SQL("SELECT check_append({shards}::smallint [], {fences}::uuid [], {heads}::bigint []);")
+
+
+def take_shard(connection: psycopg.Connection, shard: int) -> Ownership:
+    """Become the shard's writer: a new random fence, so whoever held it is refused from now on."""
+    fence = uuid4()
+    row = connection.execute(_TAKE, {"shard": shard, "fence": fence}).fetchone()
+    assert row is not None
+    return Ownership(shard, row[0], fence)
+
+
+def begin_new_life(connection: psycopg.Connection, owned: Ownership) -> Ownership:
+    """Raise the generation: the log no longer holds what was read from it before."""
+    row = connection.execute(_NEW_LIFE, {"shard": owned.shard, "fence": owned.fence}).fetchone()
+    if row is None:
+        raise StaleFenceError([owned.shard])
+    return owned._replace(generation=row[0])
+
+
+def read_head(connection: psycopg.Connection, shard: int) -> Head:
+    """The shard's last row, or its base when there is none."""
+    row = connection.execute(_HEAD, {"shard": shard}).fetchone()
+    if row is not None:
+        return Head(row[0], row[1].bytes, row[2])
+    base = connection.execute(_BASE, {"shard": shard}).fetchone()
+    return Head(base[0], base[1].bytes, 0) if base else Head(0, ZERO_CHAIN, 0)
+
+
+def chain_at(connection: psycopg.Connection, shard: int, position: int) -> bytes | None:
+    """The chain at a position; None where the log has no such row."""
+    if position == 0:
+        return ZERO_CHAIN
+    row = connection.execute(_CHAIN_AT, {"shard": shard, "position": position}).fetchone()
+    return row[0].bytes if row else None
+
+
+def known_keys(connection: psycopg.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Of these event keys, those that the log has, with their body hash."""
+    rows = connection.execute(_KNOWN, ([UUID(bytes=key) for key in keys],)).fetchall()
+    return {key.bytes: body.to_bytes(8, "big", signed=True) for key, body in rows}
+
+
+def known_letters(
+    connection: psycopg.Connection, origins: Sequence[tuple[int, int, int]]
+) -> set[tuple[int, int, int]]:
+    """Of these (topic number, partition, offset), those that are dead letters already."""
+    topics, partitions, offsets = map(list, zip(*origins, strict=True))
+    rows = connection.execute(_LETTERS_KNOWN, (topics, partitions, offsets)).fetchall()
+    return {(topic, partition, offset) for topic, partition, offset in rows}
+
+
+def check(connection: psycopg.Connection, expected: Sequence[Expectation]) -> bytes:
+    """The append's first statement, as the bytes of a query."""
+    ordered = sorted(expected)
+    statement = _CHECK.format(
+        shards=sql.Literal([e.shard for e in ordered]),
+        fences=sql.Literal([str(e.fence) for e in ordered]),
+        heads=sql.Literal([e.head for e in ordered]),
+    )
+    return statement.as_bytes(connection)
+
+
+def append(
+    connection: psycopg.Connection, expected: Sequence[Expectation], copies: Sequence[CopyIn]
+) -> None:
+    """Check and copy in one transaction and one round trip.
+
+    Raises StaleFenceError, or psycopg's error: HEAD_MOVED in `sqlstate` when
+    a head is not where it was, UniqueViolation when a key is there already.
+    The transaction is rolled back unless the connection broke; then the
+    outcome of a COMMIT under way is unknown, and comparing heads tells.
+    """
+    try:
+        run(connection, b"BEGIN;" + check(connection, expected), copies, b"COMMIT")
+    except psycopg.Error as error:
+        roll_back(connection)
+        raise_if_fenced(error, expected)
+        raise
+
+
+def lock_and_look_up(
+    connection: psycopg.Connection, expected: Sequence[Expectation], keys: Sequence[bytes]
+) -> dict[bytes, bytes]:
+    """Open the append's transaction: lock, prove, then look keys up; `finish` or `roll_back` ends it."""
+    try:
+        connection.execute("BEGIN")
+        connection.execute(check(connection, expected), prepare=False)
+        return known_keys(connection, keys) if keys else {}
+    except psycopg.Error as error:
+        roll_back(connection)
+        raise_if_fenced(error, expected)
+        raise
+
+
+def finish(connection: psycopg.Connection, copies: Sequence[CopyIn]) -> None:
+    """End a transaction that `lock_and_look_up` opened."""
+    try:
+        run(connection, b"", copies, b"COMMIT")
+    except psycopg.Error:
+        roll_back(connection)
+        raise
+
+
+def roll_back(connection: psycopg.Connection) -> None:
+    """End whatever is open; a broken connection has nothing open."""
+    try:
+        connection.execute("ROLLBACK", prepare=False)
+    except psycopg.Error:
+        connection.close()
+
+
+def raise_if_fenced(error: psycopg.Error, expected: Sequence[Expectation]) -> None:
+    if error.sqlstate == FENCED:
+        raise StaleFenceError([e.shard for e in expected]) from error
