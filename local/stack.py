@@ -1,0 +1,94 @@
+"""The local stack: servers, then topics and tables, then the platform's processes."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
+
+from local import ownership, platform_parts
+from local.child import Child
+from local.installation import prepare
+from local.ports import check_free
+from local.servers import kafka, postgres, redis
+from local.servers.jars import Say
+from local.supervise import Supervisor
+from local.watch import Watch
+from settings import Settings
+
+# A new data folder takes 150 MB (write-ahead log, internal topics); below
+# this, servers fail half-way with errors that do not say "disk".
+LEAST_FREE_BYTES = 1024 * 1024 * 1024
+
+
+class DiskFullError(RuntimeError):
+    """Too little room for the servers' data."""
+
+    def __init__(self, settings: Settings, free: int) -> None:
+        super().__init__(
+            f"only {free // 2**20} MB free in {settings.data}, the servers need 1 GB. Make room, or point"
+            " TOUCHLINE_DATA to a folder on another disk."
+        )
+        self.free = free
+
+
+def server_children(settings: Settings, brokers: int, say: Say) -> list[Child]:
+    """Describe the servers of the stack; downloads what is missing."""
+    brokers_first = kafka.children(settings, brokers, say)
+    return [*brokers_first, postgres.child(settings), redis.child(settings)]
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, brokers: int, say: Say, on_change: Callable[[Watch], None]
+) -> AsyncIterator["Stack"]:
+    """Hold the data folder and run what is started in it; stop all at the end.
+
+    Raises AlreadyRunningError, PortInUseError, DiskFullError, ChildFailedError.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    lock = ownership.acquire(settings.data)
+    try:
+        orphans = await asyncio.to_thread(ownership.end_orphans, settings.data)
+        if orphans:
+            say(f"stopped what a killed supervisor had left running: {', '.join(orphans)}")
+        free = shutil.disk_usage(settings.data).free
+        if free < LEAST_FREE_BYTES:
+            raise DiskFullError(settings, free)
+        stack = Stack(settings, brokers, say, on_change)
+        try:
+            yield stack
+        finally:
+            await stack.supervisor.stop()
+    finally:
+        os.close(lock)
+
+
+class Stack:
+    """A stack that this process runs."""
+
+    def __init__(
+        self, settings: Settings, brokers: int, say: Say, on_change: Callable[[Watch], None]
+    ) -> None:
+        self.settings = replace(settings, kafka=kafka.bootstrap_servers(settings, brokers))
+        self.supervisor = Supervisor(settings.data, on_change)
+        self._brokers = brokers
+        self._say = say
+
+    async def start_servers(self) -> None:
+        """Start the servers, and make topics and tables; return when all is there."""
+        children = await asyncio.to_thread(server_children, self.settings, self._brokers, self._say)
+        check_free(children)
+        self._servers = tuple(child.name for child in children)
+        await self.supervisor.start(children)
+        await asyncio.to_thread(prepare, self.settings, self._brokers)
+
+    async def start_platform(self, lanes: int) -> None:
+        """Start ingest, enrich, deliver, gateway and api; return when they are ready."""
+        await self.start(platform_parts.children(self.settings, lanes, self._servers))
+
+    async def start(self, children: list[Child]) -> None:
+        check_free(children)
+        await self.supervisor.start(children)
