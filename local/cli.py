@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
-from datetime import timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -18,12 +17,12 @@ import settings as configuration
 from local import ownership
 from local.child import State
 from local.display import Board, table
+from local.platform_parts import MissingPartError
 from local.ports import PortInUseError
 from local.servers.jars import JarDownloadError
 from local.servers.postgres import PostgresCannotRunError
 from local.stack import DiskFullError, running
 from local.supervise import ChildFailedError
-from local.platform_parts import MissingPartError
 from local.topics import ShardCountError
 from settings import Settings, SettingsError
 
@@ -135,22 +134,22 @@ def _in_front(work: Coroutine[None, None, int]) -> int:
 
     async def until_signalled() -> int:
         task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
+        asked = asyncio.Event()
+
+        def ask_to_stop() -> None:
+            if not asked.is_set():
+                asked.set()
+                print("stopping", flush=True)
+                task.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, _ask_to_stop, task)
+            asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
         try:
             return await task
         except asyncio.CancelledError:
             return 0
 
     return asyncio.run(until_signalled())
-
-
-def _ask_to_stop(task: "asyncio.Future[int]") -> None:
-    if not getattr(_ask_to_stop, "asked", False):
-        setattr(_ask_to_stop, "asked", True)
-        print("stopping", flush=True)
-        task.cancel()
 
 
 def main() -> int:

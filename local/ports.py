@@ -53,7 +53,8 @@ def holder_of(port: int) -> str:
     """Name the process that listens on a port, as far as this user may see it."""
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            listens_here = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+            if listens_here and connection.pid:
                 process = psutil.Process(connection.pid)
                 return f"{process.name()} (pid {connection.pid}, user {process.username()})"
     except (psutil.AccessDenied, psutil.NoSuchProcess):

@@ -69,7 +69,7 @@ class Watch:
 
     async def keep_running(self, needs: Iterable["Watch"]) -> None:
         """Run the child until it is stopped or given up."""
-        while not self._stopping:
+        while True:
             for other in needs:
                 await other._up.wait()
             lived, reason = await self._one_life()
