@@ -1,3 +1,17 @@
-"""Fixtures of all kinds of tests; servers start only for the tests that ask for them."""
+"""What every test gets: the fixture plugins of tests/fixtures and a Hypothesis profile."""
 
-pytest_plugins = ["tests.fixtures.stack"]
+import os
+from pathlib import Path
+
+from hypothesis import settings
+
+pytest_plugins = [
+    f"tests.fixtures.{path.stem}"
+    for path in sorted(Path(__file__).with_name("fixtures").glob("*.py"))
+    if path.stem != "__init__"
+]
+
+# In CI the same examples each time: a red build must be red again on the next push.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("dev", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
