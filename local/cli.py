@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,7 +17,9 @@ from rich.console import Console
 import settings as configuration
 from local import ownership
 from local.child import State
+from local.demo import DemoFailedError, check, play
 from local.display import Board, table
+from local.page_libraries import PageLibrariesError
 from local.platform_parts import MissingPartError
 from local.ports import PortInUseError
 from local.servers.jars import JarDownloadError
@@ -30,9 +33,11 @@ from settings import Settings, SettingsError
 EXPECTED = (
     ownership.AlreadyRunningError,
     ChildFailedError,
+    DemoFailedError,
     DiskFullError,
     JarDownloadError,
     MissingPartError,
+    PageLibrariesError,
     PortInUseError,
     PostgresCannotRunError,
     SettingsError,
@@ -114,6 +119,39 @@ def status(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
     else:
         Console(soft_wrap=True).print(table(records, time.time()))
     return 0 if healthy else 1
+
+
+@app.command
+def demo(
+    *,
+    check_it: Annotated[bool, Parameter(name="--check", negative="")] = False,
+    seconds: int = 30,
+    seed: int = 1,
+    lanes: int = 1,
+) -> int:
+    """Start everything and play a match day.
+
+    Without --check it goes on until Ctrl-C and prints the address of the page.
+    With it, a short match day is played with duplicates, disorder and
+    corrections; the audit then compares Kafka, PostgreSQL and Redis with what
+    was sent, prints its receipt, and its verdict is the exit code.
+
+    Parameters
+    ----------
+    check_it
+        Play, drain, audit, stop.
+    seconds
+        How long the checked match day lasts.
+    seed
+        The same seed plays the same match day.
+    lanes
+        How many processes share the work of enrich.
+    """
+    loaded = configuration.load()
+    board = Board(Console(), time.time)
+    if check_it:
+        return _in_front(check(loaded, board, timedelta(seconds=seconds), seed, lanes))
+    return _in_front(play(loaded, board, seed, lanes))
 
 
 async def _up(loaded: Settings, platform: bool, brokers: int, lanes: int) -> int:

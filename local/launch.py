@@ -13,7 +13,8 @@ import pwd
 import sys
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
@@ -36,7 +37,10 @@ def drop_to(user: str, reach: bool) -> None:
     come to its own files; nothing else of root's power stays.
     """
     entry = pwd.getpwnam(user)
-    _prctl(PR_SET_KEEPCAPS, 1)
+    if reach:
+        # The change of user must not take the capability away, and access(2),
+        # which initdb asks, must count it too.
+        _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local import launch
 from local.child import Child, RunAs
+from local.environment import inherited
 
 # Two files of this size per child: enough to see what led to a crash, and a
 # demo left running over a weekend does not fill the disk.
@@ -38,7 +39,7 @@ async def spawn(child: Child, log: Path) -> Process:
             stdout=output,
             stderr=STDOUT,
             cwd=child.folder,
-            env={**os.environ, **child.environment},
+            env=inherited(child.environment),
             start_new_session=True,
         )
 

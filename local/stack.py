@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from local import ownership, platform_parts
+from local import ownership, page_libraries, platform_parts
 from local.child import Child
 from local.installation import prepare
 from local.ports import check_free
@@ -87,6 +87,7 @@ class Stack:
 
     async def start_platform(self, lanes: int) -> None:
         """Start ingest, enrich, deliver, gateway and api; return when they are ready."""
+        await asyncio.to_thread(page_libraries.install, self._say)
         await self.start(platform_parts.children(self.settings, lanes, self._servers))
 
     async def start(self, children: list[Child]) -> None:

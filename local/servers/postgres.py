@@ -111,8 +111,8 @@ def _other_user(folder: Path) -> RunAs:
 
 
 def _can_run(run_as: RunAs, folder: Path) -> bool:
-    script = f'"{BINARIES}/postgres" --version && test -w "{folder}" && ls "{folder}"'
-    trial = command_line(("/bin/sh", "-c", script), run_as, signal.SIGTERM)
+    # Looks for its neighbours and its templates the way the real run does.
+    trial = command_line((str(BINARIES / "initdb"), "--show", f"--pgdata={folder}"), run_as, signal.SIGTERM)
     return subprocess.run(trial, capture_output=True, cwd="/", check=False).returncode == 0
 
 
