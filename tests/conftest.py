@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = [
@@ -10,6 +11,8 @@ pytest_plugins = [
     for path in sorted(Path(__file__).with_name("fixtures").glob("*.py"))
     if path.stem != "__init__"
 ]
+# Before the first of them imports another, or its asserts would stay bare.
+pytest.register_assert_rewrite(*pytest_plugins)
 
 # In CI the same examples each time: a red build must be red again on the next push.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
