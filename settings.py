@@ -157,3 +157,8 @@ def _with_local_addresses(settings: Settings) -> Settings:
         broadcast_url=settings.broadcast_url or settings.url("simulator") + "/broadcast",
         social_url=settings.social_url or settings.url("simulator") + "/social",
     )
+
+
+def bytewax_recovery_directory() -> str | None:
+    """Bytewax's own variable for its recovery store."""
+    return os.environ.get("BYTEWAX_RECOVERY_DIRECTORY")

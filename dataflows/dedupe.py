@@ -16,6 +16,7 @@ from schemas.batch import Event, EventBatch
 
 STATE_VERSION = 1
 BUCKET_SECONDS = 10
+AHEAD_SECONDS = 60
 # What a snapshot keeps of a partition: touched state stalls every flow epoch
 # by about 5 ms a MB, and 20,000 fingerprints are 160 KB.
 SNAPSHOT_FINGERPRINTS = 20_000
@@ -57,6 +58,9 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
                 continue
             seen = buckets.get(bucket)
             if seen is None:
+                if self._is_absurd(bucket, entry):
+                    suspects.append(index)
+                    continue
                 oldest = self._open(bucket)
                 seen = buckets[bucket] = set()
             fingerprint = entry.key[_FINGERPRINT]
@@ -66,11 +70,16 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
                 seen.add(fingerprint)
         return batch._replace(suspects=frozenset(suspects))
 
+    def _is_absurd(self, bucket: int, event: Event) -> bool:
+        """Whether a stamp lies ahead of our own clock at its acceptance: it must not move the window."""
+        accepted = event.raw.ingested_at
+        if bucket <= self._newest or accepted is None:
+            return False
+        return bucket > (int(accepted.timestamp()) + AHEAD_SECONDS) // BUCKET_SECONDS
+
     def _open(self, bucket: int) -> int:
         """Make room for a bucket; return the newest bucket number that is outside the window."""
-        if bucket > self._newest:
-            # One absurd stamp must not empty the ring: far jumps move it by one window at most.
-            self._newest = min(bucket, self._newest + self._buckets_kept) if self._newest else bucket
+        self._newest = max(self._newest, bucket)
         oldest = self._newest - self._buckets_kept
         for old in [b for b in self._buckets if b <= oldest]:
             del self._buckets[old]

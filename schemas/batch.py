@@ -45,3 +45,12 @@ class EventBatch(NamedTuple):
     entries: list[Event | DeadLetter]
     next_offset: int
     suspects: frozenset[int] = frozenset()
+
+    def offsets(self) -> list[int]:
+        """The offset of every entry."""
+        return [offset_of(entry) for entry in self.entries]
+
+
+def offset_of(entry: Event | DeadLetter) -> int:
+    """Where an entry was read."""
+    return entry.offset if type(entry) is Event else entry.origin.offset

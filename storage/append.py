@@ -111,12 +111,14 @@ def read_head(connection: psycopg.Connection, shard: int) -> Head:
     return Head(base[0], base[1].bytes, 0) if base else Head(0, ZERO_CHAIN, 0)
 
 
-def chain_at(connection: psycopg.Connection, shard: int, position: int) -> bytes | None:
-    """The chain at a position; None where the log has no such row."""
-    if position == 0:
-        return ZERO_CHAIN
+def has_lost(connection: psycopg.Connection, shard: int, position: int, chain: bytes) -> bool:
+    """Whether the log no longer is what it was when somebody saw this chain at this position."""
+    base = connection.execute(_BASE, {"shard": shard}).fetchone()
+    base_position, base_chain = (base[0], base[1].bytes) if base else (0, ZERO_CHAIN)
+    if position <= base_position:
+        return position == base_position and chain != base_chain
     row = connection.execute(_CHAIN_AT, {"shard": shard, "position": position}).fetchone()
-    return row[0].bytes if row else None
+    return row is None or row[0].bytes != chain
 
 
 def known_keys(connection: psycopg.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:

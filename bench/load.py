@@ -1,0 +1,109 @@
+"""Records to measure with: a seeded mix of readings, posts and incidents over many matches."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+from confluent_kafka import Producer
+
+from schemas.partitioning import partition_of
+from schemas.raw import (
+    BroadcastBody,
+    BroadcastEvent,
+    RawEvent,
+    SensorBody,
+    SensorEvent,
+    SocialBody,
+    SocialEvent,
+    TOPIC_OF_SOURCE,
+    source_of,
+)
+
+MATCHES = 64
+_TYPES = ("pass",) * 94 + ("shot",) * 4 + ("yellow_card", "goal")
+_POST = "What a start, the wings are wide open and the keeper has had to come out twice already"
+_encode = msgspec.json.Encoder().encode
+
+
+class Produced(NamedTuple):
+    """How many records went to Kafka, and how many of them are distinct."""
+
+    records: int
+    distinct: int
+
+
+def records(
+    count: int, seed: int, first: datetime, spacing: timedelta, duplicates: float = 0.1
+) -> Iterator[tuple[RawEvent, bool]]:
+    """`count` records from `first` on, and whether each is new; a repeat is of one of the last 400."""
+    chance = random.Random(seed)
+    recent: list[RawEvent] = []
+    numbers = [0] * MATCHES
+    for index in range(count):
+        if recent and chance.random() < duplicates:
+            yield chance.choice(recent), False
+            continue
+        match = chance.randrange(MATCHES)
+        numbers[match] += 1
+        event = _event(chance, seed, match, numbers[match], first + index * spacing)
+        if len(recent) < 400:
+            recent.append(event)
+        else:
+            recent[chance.randrange(400)] = event
+        yield event, True
+
+
+def _event(chance: random.Random, seed: int, match: int, number: int, at: datetime) -> RawEvent:
+    name, id_ = f"bench-{seed}-{match:02d}", f"{seed}-{match:02d}-{number:07d}"
+    kind = chance.randrange(3)
+    x, y = round(chance.random() * 105, 2), round(chance.random() * 68, 2)
+    if kind == 0:
+        body = SensorBody(sensor=f"tag-{match}-{number % 22}", player=f"Player {number % 22}", x=x, y=y)
+        return SensorEvent(match=name, source_event_id=id_, type="position", occurred_at=at, body=body)
+    if kind == 1:
+        post = SocialBody(author=f"fan{number % 977}", text=f"{_POST} {number}", language="en")
+        return SocialEvent(match=name, source_event_id=id_, type="post", occurred_at=at, body=post)
+    type_ = chance.choice(_TYPES)
+    if type_ in ("goal", "yellow_card") and number % 50:
+        type_ = "pass"  # a match has a few, not hundreds: the image must stay like a real one
+    incident = BroadcastBody(
+        side="home" if chance.random() < 0.5 else "away",
+        period=1 + number % 2,
+        clock=number % 5400,
+        player=f"Player {number % 22}",
+        x=x,
+        y=y,
+    )
+    return BroadcastEvent(match=name, source_event_id=id_, type=type_, occurred_at=at, body=incident)
+
+
+def preload(
+    bootstrap: str, prefix: str, shards: int, count: int, seed: int, duplicates: float = 0.1
+) -> Produced:
+    """Fill the raw topics as fast as one producer can; returns after the last acknowledgement."""
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 20,
+            "batch.size": 262_144,
+            "queue.buffering.max.messages": 400_000,
+        }
+    )
+    first = datetime.now(UTC) - timedelta(minutes=30)
+    distinct = 0
+    for event, is_new in records(count, seed, first, timedelta(microseconds=100), duplicates):
+        distinct += is_new
+        topic = prefix + TOPIC_OF_SOURCE[source_of(event)]
+        partition = partition_of(event.match, shards)
+        while True:
+            try:
+                producer.produce(topic, _encode(event), event.match.encode(), partition)
+                break
+            except BufferError:
+                producer.poll(0.05)
+    producer.flush()
+    return Produced(count, distinct)

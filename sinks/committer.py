@@ -1,0 +1,303 @@
+"""The committer of a lane: folds ahead on the worker's thread, commits on its own.
+
+One thread takes what waits, puts all its shards into one transaction and
+one query, and publishes after the commit. Batches adapt by themselves:
+while one commit is under way, the next one fills.
+"""
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+import psycopg
+
+from schemas.batch import EventBatch
+from sinks.live_streams import Delivery
+from sinks.outages import UncertainCommitError, Verdict, judge
+from sinks.redo import redo
+from sinks.shard_log import KnownInLog, Prepared, ShardLog
+from sinks.transaction import Work, copies_of, deliveries_of, expectations
+from storage import resume
+from storage.append import Expectation, append, begin_new_life, has_lost, read_head, take_shard
+from storage.connect import connect
+from storage.copy_rows import Checkpoint
+from storage.images import rebuild
+
+_CHECKPOINT_EVERY = timedelta(seconds=1)
+_IDLE_SECONDS = 1.0
+
+_log = logging.getLogger("touchline.committer")
+
+
+class Publisher(Protocol):
+    """Where committed rows go at once; what it drops, the relay repairs."""
+
+    def offer(self, deliveries: Sequence[Delivery]) -> bool: ...
+
+
+class Limits(NamedTuple):
+    """How much waits, and how much goes into one transaction."""
+
+    waiting_rows: int  # must exceed one poll of the source, or nothing is folded ahead
+    transaction_rows: int
+    image_every: int  # events of a match between two saved images
+
+
+class CommitterFailedError(RuntimeError):
+    """The committer stopped; its reason is the cause."""
+
+
+class Committer:
+    """The one writer of a lane's shards.
+
+    Delivery: effectively once. Nothing counts before its commit; after a
+    failure the committed log is read again and what was folded ahead is
+    folded anew. Raises in `write` and `drain` what stopped the thread.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        topics: Mapping[str, int],
+        limits: Limits,
+        publisher: Publisher | None,
+        clock: Callable[[], datetime],
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self._dsn = dsn
+        self._topics = topics
+        self._limits = limits
+        self._publisher = publisher
+        self._clock = clock
+        self._on_fatal = on_fatal
+        self._logs: dict[int, ShardLog] = {}
+        self._changed = threading.Condition()
+        self._waiting: deque[Work] = deque()
+        self._rows_waiting = 0
+        self._failure: BaseException | None = None
+        self._reader: psycopg.Connection | None = None  # of the workers: images, fences
+        self._reader_lock = threading.Lock()
+        self._writer: psycopg.Connection | None = None  # of the committer's thread
+        self._commit_in_doubt = False
+        self._thread: threading.Thread | None = None
+        self.counts: Counter[str] = Counter()
+
+    # -- called by the workers of the lane
+
+    def own(self, shard: int, snapshot: tuple[int, bytes] | None) -> None:
+        """Become the writer of a shard; begin a new life of its log when it lost what the snapshot saw."""
+        with self._reader_lock:
+            connection = self._reader_connection()
+            owned = take_shard(connection, shard)
+            head = read_head(connection, shard)
+            if snapshot is not None and has_lost(connection, shard, *snapshot):
+                owned = begin_new_life(connection, owned)
+                _log.warning("log.new_life shard=%s generation=%s", shard, owned.generation)
+            offsets = resume.next_offsets(connection, shard)
+            resume.prune_checkpoints(connection, shard)
+        with self._changed:
+            self._logs[shard] = ShardLog(owned, head, offsets, self._topics, self._limits.image_every)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+                self._thread.start()
+
+    def write(self, shard: int, batches: Sequence[EventBatch]) -> None:
+        """Hand batches over; blocks while too much waits."""
+        log = self._logs[shard]
+        with self._changed:
+            while self._is_crowded_for(log) and self._failure is None:
+                self._changed.wait()
+            self._raise_failure()
+        with log.lock:
+            work = Work(log, batches, self._fold_ahead(log, batches))
+            with self._changed:
+                log.pending += 1
+                log.waiting_raw += work.prepared is None
+                self._waiting.append(work)
+                self._rows_waiting += work.size
+                self._changed.notify_all()
+
+    def _is_crowded_for(self, log: ShardLog) -> bool:
+        """Whether a worker should wait: for room, or for unfolded pieces that keep a busy shard from folding ahead."""
+        if self._rows_waiting > self._limits.waiting_rows:
+            return True
+        return bool(log.waiting_raw) and self._rows_waiting > self._limits.transaction_rows
+
+    def _fold_ahead(self, log: ShardLog, batches: Sequence[EventBatch]) -> Prepared | None:
+        """Fold now, if memory alone can answer everything and nothing unfolded is in front."""
+        if log.waiting_raw or log.is_stale or log.is_crowded or log.unanswered(batches):
+            return None
+        try:
+            with self._reader_lock:
+                log.load_images(batches, lambda match: rebuild(self._reader_connection(), match))
+        except psycopg.Error:
+            return None  # the committer rebuilds them, and waits where it has to
+        return log.prepare(batches, KnownInLog(), self._clock())
+
+    def drain(self, shard: int) -> tuple[int, bytes]:
+        """Wait until everything written for a shard is committed; return its position and chain."""
+        log = self._logs[shard]
+        with self._changed:
+            while log.pending and self._failure is None:
+                self._changed.wait()
+            self._raise_failure()
+            return log.committed
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise CommitterFailedError(str(self._failure)) from self._failure
+
+    def _reader_connection(self) -> psycopg.Connection:
+        if self._reader is None or self._reader.closed or self._reader.broken:
+            self._reader = connect(self._dsn, "touchline-enrich-reader")
+        return self._reader
+
+    # -- the committer's own thread
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    if not self._waiting:
+                        self._changed.wait(_IDLE_SECONDS)
+                    works = self._take()
+                if works:
+                    self._commit(works)
+                else:
+                    self._checkpoint_idle_shards()
+        except BaseException as error:
+            _log.exception("committer.stopped")
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+            self._on_fatal(error)
+
+    def _take(self) -> list[Work]:
+        """What waits in front and is of one kind, folded or not, up to one transaction."""
+        works: list[Work] = []
+        rows = 0
+        while self._waiting and rows < self._limits.transaction_rows:
+            if works and (works[0].prepared is None) != (self._waiting[0].prepared is None):
+                break
+            works.append(self._waiting.popleft())
+            rows += works[-1].size
+        return works
+
+    def _commit(self, works: list[Work]) -> None:
+        folded = [work.prepared for work in works if work.prepared is not None]
+        if folded:
+            checkpoints = self._due_checkpoints(works, folded)
+            try:
+                self._append(works, folded, checkpoints)
+                self._acknowledge(works, folded, checkpoints)
+                return
+            except psycopg.Error as error:
+                verdict = judge(error)
+                self.counts["redone"] += 1
+                _log.warning("append.redone verdict=%s error=%s", verdict.name, str(error).strip())
+                if verdict is Verdict.BUG:
+                    raise
+                self._take_back({work.log for work in works}, works)
+        pieces = redo(works, self._writer_connection, self._clock, self.counts, every_key=bool(folded))
+        self._acknowledge(works, pieces, [])
+
+    def _append(
+        self, works: Sequence[Work], pieces: Sequence[Prepared], checkpoints: Sequence[Checkpoint]
+    ) -> None:
+        copies = copies_of(pieces, checkpoints, self._clock())
+        if not copies:
+            return  # repeats only, and no checkpoint is due
+        append(self._writer_connection(), expectations(works), copies)
+        if self._commit_in_doubt:
+            self._commit_in_doubt = False
+            raise UncertainCommitError("the commit did not wait for the standby")
+
+    def _take_back(self, logs: set[ShardLog], failed: Sequence[Work]) -> None:
+        """What was folded onto rows that did not get committed has to be folded again."""
+        for log in logs:
+            with log.lock, self._changed:
+                log.is_stale = True
+                for work in (*failed, *self._waiting):
+                    if work.log is log and work.prepared is not None:
+                        work.prepared = None
+                        log.waiting_raw += 1
+
+    def _acknowledge(
+        self, works: Sequence[Work], pieces: Sequence[Prepared], checkpoints: Sequence[Checkpoint]
+    ) -> None:
+        now = self._clock()
+        by_shard: dict[int, list[Prepared]] = {}
+        for piece in pieces:
+            by_shard.setdefault(piece.shard, []).append(piece)
+            self.counts["rows"] += len(piece.rows)
+            self.counts["repeats"] += piece.repeats
+            self.counts["letters"] += len(piece.letters)
+        self.counts["transactions"] += 1
+        with self._changed:
+            for work in works:
+                work.log.pending -= 1
+                work.log.waiting_raw -= work.prepared is None
+                self._rows_waiting -= work.size
+            for shard, committed in by_shard.items():
+                log = self._logs[shard]
+                log.committed = (committed[-1].position, committed[-1].chain)
+                log.committed_offsets = committed[-1].next_offsets
+            for checkpoint in checkpoints:
+                log = self._logs[checkpoint.shard]
+                log.checkpointed_at, log.checkpointed_offsets = now, checkpoint.next_offsets
+            self._changed.notify_all()
+        if self._publisher is not None:
+            runs = [
+                run
+                for shard, committed in by_shard.items()
+                for run in deliveries_of(self._logs[shard], committed)
+            ]
+            if runs:
+                self._publisher.offer(runs)
+
+    # -- checkpoints
+
+    def _due_checkpoints(self, works: Sequence[Work], pieces: Sequence[Prepared]) -> list[Checkpoint]:
+        """One for each shard whose last is a second old, as of its last piece in this transaction."""
+        now = self._clock()
+        last = {work.log.shard: (work.log, piece) for work, piece in zip(works, pieces, strict=True)}
+        return [
+            Checkpoint(shard, piece.position, piece.next_offsets)
+            for shard, (log, piece) in last.items()
+            if now - log.checkpointed_at >= _CHECKPOINT_EVERY
+        ]
+
+    def _checkpoint_idle_shards(self) -> None:
+        """Save where reading stands after the last batch, repeats included, once nothing waits."""
+        with self._changed:
+            idle = [
+                log
+                for log in self._logs.values()
+                if not log.pending and log.committed_offsets != log.checkpointed_offsets
+            ]
+            checkpoints = [Checkpoint(g.shard, g.committed[0], g.committed_offsets) for g in idle]
+        if not idle:
+            return
+        now = self._clock()
+        expected = [Expectation(g.shard, g.owned.fence, g.committed[0]) for g in idle]
+        try:
+            append(self._writer_connection(), expected, copies_of([], checkpoints, now))
+        except psycopg.Error as error:
+            _log.warning("checkpoint.postponed error=%s", str(error).strip())
+            return
+        for log, checkpoint in zip(idle, checkpoints, strict=True):
+            log.checkpointed_at, log.checkpointed_offsets = now, checkpoint.next_offsets
+
+    def _writer_connection(self) -> psycopg.Connection:
+        if self._writer is None or self._writer.closed or self._writer.broken:
+            self._writer = connect(self._dsn, "touchline-enrich-writer")
+            self._writer.add_notice_handler(self._notice)
+        return self._writer
+
+    def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        # 01000 with a commit: cancelled while waiting for the standby, so a failover may lose it.
+        if diagnostic.sqlstate == "01000":
+            self._commit_in_doubt = True

@@ -1,0 +1,42 @@
+"""What an error of Postgres means for an append."""
+
+from enum import Enum, auto
+
+import psycopg
+
+from storage.append import HEAD_MOVED
+
+# psycopg raises some of these as InternalError, so the state decides, not the class.
+_OUTAGE_STATES = frozenset({"25P03", "25P04", "25006", "40001", "40P01", "55P03", "57014", HEAD_MOVED})
+_OUTAGE_CLASSES = ("08", "53", "57", "58")
+_REFUSED_CLASSES = ("22", "23", "54")
+
+
+class Verdict(Enum):
+    """What to do about an error."""
+
+    OUTAGE = auto()  # reconnect, compare the head, redo; never counted as a failed try of an event
+    CONFLICT = auto()  # a key is there that the ring did not know: redo with look-up
+    REFUSED = auto()  # Postgres does not take this data: find the event that it is about
+    BUG = auto()  # neither: stop by name
+
+
+class AppendConflictError(RuntimeError):
+    """A key is in the way of an append even after looking all of them up."""
+
+
+class UncertainCommitError(psycopg.OperationalError):
+    """The commit was cancelled while it waited for the standby: it may be lost in a failover."""
+
+
+def judge(error: psycopg.Error) -> Verdict:
+    """Sort an error by its SQLSTATE; without one, the connection is what failed."""
+    state = error.sqlstate or ""
+    if state == "23505":
+        return Verdict.CONFLICT
+    if not state or state in _OUTAGE_STATES or state.startswith(_OUTAGE_CLASSES):
+        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return Verdict.OUTAGE if state or lost else Verdict.BUG
+    if state.startswith(_REFUSED_CLASSES):
+        return Verdict.REFUSED
+    return Verdict.BUG

@@ -1,0 +1,124 @@
+"""The slow way into the log: lock, look up, then fold. Taken after a start and after any failure.
+
+The log is the only authority on what is a repeat, so before anything is
+folded again the head is read anew and every key in doubt is looked up,
+under the lock.
+"""
+
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+
+import psycopg
+
+from schemas import letters
+from schemas.batch import EventBatch
+from sinks.outages import AppendConflictError, Verdict, judge
+from sinks.shard_log import KnownInLog, LetterKey, Prepared, ShardLog
+from sinks.transaction import Work, copies_of, expectations
+from storage.append import finish, known_letters, lock_and_look_up, read_head, roll_back
+from storage.images import rebuild
+
+_CONFLICTS_ALLOWED = 2
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
+
+_log = logging.getLogger("touchline.committer")
+
+Connect = Callable[[], psycopg.Connection]
+Clock = Callable[[], datetime]
+
+
+def redo(
+    works: Sequence[Work], connect: Connect, clock: Clock, counts: Counter[str], every_key: bool
+) -> list[Prepared]:
+    """Commit works that nobody folded; wait out every outage.
+
+    `every_key`: look all keys up, not only those in doubt. Raises
+    StaleFenceError, AppendConflictError, or what no rule covers.
+    """
+    conflicts = 0
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return _attempt(works, connect(), clock, counts, every_key)
+        except psycopg.Error as error:
+            verdict = judge(error)
+            for work in works:
+                work.log.is_stale = True
+            every_key = True
+            if verdict is Verdict.CONFLICT:
+                conflicts += 1
+                if conflicts > _CONFLICTS_ALLOWED:
+                    raise AppendConflictError(str(error)) from error
+            elif verdict is Verdict.REFUSED:
+                return _without_the_refused(works, connect, clock, counts, str(error))
+            elif verdict is Verdict.BUG:
+                raise
+            else:
+                _log.warning("append.waits seconds=%.2f error=%s", pause, str(error).strip())
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _attempt(
+    works: Sequence[Work],
+    connection: psycopg.Connection,
+    clock: Clock,
+    counts: Counter[str],
+    every_key: bool,
+) -> list[Prepared]:
+    grouped: dict[ShardLog, list[EventBatch]] = {}
+    for work in works:
+        grouped.setdefault(work.log, []).extend(work.batches)
+    for log, batches in grouped.items():
+        if log.is_stale:
+            log.reset(read_head(connection, log.shard))
+        if log.is_crowded:
+            log.evict()
+        # Before the transaction, so that the lock is short; what came in between moves the head.
+        log.load_images(batches, partial(rebuild, connection))
+    keys = [key for log, batches in grouped.items() for key in log.unanswered(batches, every_key)]
+    counts["looked_up"] += len(keys)
+    found = lock_and_look_up(connection, expectations(works), keys)
+    try:
+        known = KnownInLog(found, _letters_there(connection, works) if every_key else frozenset())
+        now = clock()
+        pieces = [log.prepare(batches, known, now) for log, batches in grouped.items()]
+    except BaseException:
+        roll_back(connection)
+        raise
+    finish(connection, copies_of(pieces, [], now))
+    return pieces
+
+
+def _letters_there(connection: psycopg.Connection, works: Sequence[Work]) -> frozenset[LetterKey]:
+    origins = [
+        (work.log.number_of(batch.topic), batch.partition, offset)
+        for work in works
+        for batch in work.batches
+        for offset in batch.offsets()
+    ]
+    return frozenset(known_letters(connection, origins)) if origins else frozenset()
+
+
+def _without_the_refused(
+    works: Sequence[Work], connect: Connect, clock: Clock, counts: Counter[str], detail: str
+) -> list[Prepared]:
+    """Bisect the input of the fold until the refused event is alone, and make it a dead letter."""
+    pieces: list[Prepared] = []
+    for work in works:
+        first, second = work.split()
+        if second.batches:
+            parts = [first, second]
+        elif len(works) > 1:
+            parts = [first]
+        else:
+            parts = [first.refused(letters.REFUSED_BY_STORAGE, detail)]
+        for part in parts:
+            pieces += redo([part], connect, clock, counts, every_key=True)
+    return pieces

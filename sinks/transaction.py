@@ -1,0 +1,118 @@
+"""What one transaction of the event log consists of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.batch import Event, EventBatch, offset_of
+from schemas.letters import DeadLetter
+from sinks.live_streams import Delivery
+from sinks.shard_log import Prepared, ShardLog, letter_of
+from storage.append import Expectation
+from storage.copy_rows import (
+    COPY_CHECKPOINTS,
+    COPY_EVENTS,
+    COPY_IMAGES,
+    COPY_LETTERS,
+    COPY_MATCHES,
+    Checkpoint,
+    checkpoint_rows,
+    image_rows,
+    letter_rows,
+    match_rows,
+)
+from storage.simple_query import CopyIn
+
+# Events of one stream entry at most: enough to make Redis cheap, small enough to read quickly.
+PACK_ROWS = 1_000
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """Batches of one shard on their way into the log; `prepared` is None while nobody folded them.
+
+    The batches stay until the commit, so that a failure folds them again.
+    """
+
+    log: ShardLog
+    batches: Sequence[EventBatch]
+    prepared: Prepared | None
+
+    @property
+    def size(self) -> int:
+        return sum(len(batch.entries) for batch in self.batches)
+
+    def split(self) -> tuple["Work", "Work"]:
+        """Two halves, in order; of a single entry, the second half is empty."""
+        entries = [(batch, entry) for batch in self.batches for entry in batch.entries]
+        middle = max(1, len(entries) // 2)
+        return self._part(entries[:middle]), self._part(entries[middle:])
+
+    def _part(self, entries: Sequence[tuple[EventBatch, Event | DeadLetter]]) -> "Work":
+        batches: list[EventBatch] = []
+        for batch, entry in entries:
+            following = offset_of(entry) + 1
+            if batches and batches[-1].topic == batch.topic:
+                batches[-1].entries.append(entry)
+                batches[-1] = batches[-1]._replace(next_offset=following)
+            else:
+                batches.append(EventBatch(batch.topic, batch.partition, [entry], following))
+        return Work(self.log, batches, None)
+
+    def refused(self, reason: str, detail: str) -> "Work":
+        """The same single entry as a dead letter."""
+        batch = self.batches[0]
+        entry = batch.entries[0]
+        if not isinstance(entry, Event):
+            raise TypeError(f"the storage refused a dead letter: {detail}")
+        letter = letter_of(batch, entry, reason, detail)
+        return Work(self.log, [batch._replace(entries=[letter])], None)
+
+
+def expectations(works: Sequence[Work]) -> list[Expectation]:
+    """What must be true of each shard: my fence, and the head that its first piece was folded onto."""
+    expected: dict[int, Expectation] = {}
+    for work in works:
+        log = work.log
+        if log.shard not in expected:
+            head = work.prepared.prev_position if work.prepared else log.position
+            expected[log.shard] = Expectation(log.shard, log.owned.fence, head)
+    return list(expected.values())
+
+
+def copies_of(pieces: Sequence[Prepared], checkpoints: Sequence[Checkpoint], now: datetime) -> list[CopyIn]:
+    """The COPY statements that store these pieces; empty ones are left out."""
+    copies = [
+        CopyIn(COPY_MATCHES, match_rows([m for p in pieces for m in p.matches])),
+        CopyIn(COPY_EVENTS, b"".join([row for p in pieces for row in p.rows])),
+        CopyIn(COPY_LETTERS, letter_rows([letter for p in pieces for letter in p.letters], now)),
+        CopyIn(COPY_IMAGES, image_rows([i for p in pieces for i in p.images], now)),
+        CopyIn(COPY_CHECKPOINTS, checkpoint_rows(checkpoints, now)),
+    ]
+    return [copy for copy in copies if copy.rows]
+
+
+def deliveries_of(log: ShardLog, pieces: Sequence[Prepared]) -> list[Delivery]:
+    """The committed rows of one shard as runs for its stream; pieces grow together up to PACK_ROWS."""
+    runs: list[Delivery] = []
+    for piece in pieces:
+        if not piece.rows:
+            continue
+        if runs and len(runs[-1].payloads) + len(piece.payloads) <= PACK_ROWS:
+            run = runs[-1]
+            runs[-1] = run._replace(
+                position=piece.position, chain=piece.chain, payloads=run.payloads + piece.payloads
+            )
+            continue
+        runs.append(
+            Delivery(
+                log.shard,
+                log.owned.generation,
+                piece.prev_position,
+                piece.prev_chain,
+                piece.position,
+                piece.chain,
+                piece.payloads,
+            )
+        )
+    return runs

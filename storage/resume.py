@@ -1,0 +1,103 @@
+"""Where a lane reads on: the log says.
+
+Every row and every dead letter carries its origin, and a checkpoint row per
+shard and second keeps the look at the log's end short. Origins name a
+topic's life by number, so an offset never points into a recreated topic.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import psycopg
+
+
+class TopicLife(NamedTuple):
+    """One life of a topic: recreate it, and its id is another."""
+
+    name: str  # as in schemas.raw.RAW_TOPICS, without the installation's prefix
+    cluster_id: str
+    topic_id: str
+
+
+class TopicReplacedError(RuntimeError):
+    """The log was fed from another life of this topic, or from another cluster.
+
+    Offsets do not carry over, so reading on would lose or mix records:
+    `python -m recovery` reads again by time, with overlap.
+    """
+
+    def __init__(self, life: TopicLife, known: TopicLife) -> None:
+        super().__init__(
+            f"topic {life.name} has id {life.topic_id} on cluster {life.cluster_id}, but the log was fed from"
+            f" id {known.topic_id} on cluster {known.cluster_id}"
+        )
+        self.life = life
+        self.known = known
+
+
+_REGISTER = """
+INSERT INTO topics (name, cluster_id, topic_id) VALUES (%(name)s, %(cluster_id)s, %(topic_id)s)
+ON CONFLICT (cluster_id, name, topic_id) DO NOTHING
+"""
+
+_NUMBERS = """
+SELECT name, cluster_id, topic_id, topic FROM topics WHERE name = ANY(%s) ORDER BY topic
+"""
+
+_CHECKPOINT = """
+SELECT position, next_offsets FROM checkpoints
+WHERE shard = %(shard)s ORDER BY saved_at DESC, position DESC LIMIT 1
+"""
+
+_TAIL = """
+SELECT topic, max(source_offset) + 1 FROM events
+WHERE shard = %(shard)s AND position > %(position)s GROUP BY topic
+"""
+
+_LETTERS = """
+SELECT t.topic, l.source_offset + 1 FROM topics AS t
+CROSS JOIN LATERAL (
+    SELECT d.source_offset FROM dead_letters AS d
+    WHERE d.topic = t.topic AND d.partition = %(shard)s
+    ORDER BY d.source_offset DESC LIMIT 1
+) AS l
+"""
+
+_PRUNE = """
+DELETE FROM checkpoints
+WHERE shard = %(shard)s AND saved_at < (
+    SELECT max(c.saved_at) - interval '1 hour' FROM checkpoints AS c WHERE c.shard = %(shard)s
+)
+"""
+
+
+def register_topics(connection: psycopg.Connection, lives: Sequence[TopicLife]) -> dict[str, int]:
+    """Number the lives of topics; raise TopicReplacedError when the log knows another life of one."""
+    names = [life.name for life in lives]
+    known = {row[0]: TopicLife(*row[:3]) for row in connection.execute(_NUMBERS, (names,))}
+    for life in lives:
+        if life.name in known and known[life.name] != life:
+            raise TopicReplacedError(life, known[life.name])
+        connection.execute(_REGISTER, life._asdict())
+    return {row[0]: row[3] for row in connection.execute(_NUMBERS, (names,))}
+
+
+def next_offsets(connection: psycopg.Connection, shard: int) -> dict[int, int]:
+    """Topic number -> next offset to read, for the partition that feeds a shard."""
+    found = connection.execute(_CHECKPOINT, {"shard": shard}).fetchone()
+    position, saved = found or (0, {})
+    following = {int(topic): offset for topic, offset in saved.items()}
+    for query in (_TAIL, _LETTERS):
+        for topic, offset in connection.execute(query, {"shard": shard, "position": position}):
+            following[topic] = max(following.get(topic, 0), offset)
+    return following
+
+
+def by_name(offsets: Mapping[int, int], numbers: Mapping[str, int]) -> dict[str, int]:
+    """The same offsets by topic name."""
+    return {name: offsets[number] for name, number in numbers.items() if number in offsets}
+
+
+def prune_checkpoints(connection: psycopg.Connection, shard: int) -> None:
+    """Drop the shard's checkpoints older than an hour before the newest."""
+    connection.execute(_PRUNE, {"shard": shard})
