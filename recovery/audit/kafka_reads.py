@@ -1,0 +1,170 @@
+"""Read the raw topics from Kafka, up to where they ended when the audit began."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from schemas.raw import RAW_TOPICS
+
+_ANSWER_SECONDS = 10.0
+_BATCH = 10_000
+# consume() waits this long for a full batch; a short one is as good.
+_WAIT_SECONDS = 0.2
+# A broker that gives nothing for so long while records are still missing is down.
+_SILENT_POLLS = 100
+
+
+class KafkaSilentError(RuntimeError):
+    """Records that the cluster said it has did not come."""
+
+    def __init__(self, topic: str, partition: int, at: int, end: int) -> None:
+        super().__init__(f"{topic}[{partition}] gives nothing at offset {at}, though it ends at {end}")
+
+
+class TopicMissingError(RuntimeError):
+    """A raw topic is not there."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} is not there")
+        self.topic = topic
+
+
+class ShardCountError(RuntimeError):
+    """A topic has another number of partitions than the installation has shards."""
+
+    def __init__(self, topic: str, found: int, wanted: int) -> None:
+        super().__init__(f"topic {topic} has {found} partitions, TOUCHLINE_SHARDS is {wanted}")
+
+
+class TopicCut(NamedTuple):
+    """A raw topic in its present life, and the offsets that are compared."""
+
+    topic: str  # without prefix
+    name: str
+    topic_id: str
+    ranges: dict[int, tuple[int, int]]  # partition -> first offset, end
+
+    def holds(self, partition: int, offset: int) -> bool:
+        """Whether an offset lies within what is compared."""
+        first, end = self.ranges[partition]
+        return first <= offset < end
+
+    @property
+    def records(self) -> int:
+        return sum(end - first for first, end in self.ranges.values())
+
+
+class RawRecord(NamedTuple):
+    """A record of a raw topic."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class KafkaReads:
+    """The raw topics of an installation.
+
+    Raises KafkaException when no broker answers, KafkaSilentError when one
+    stops to.
+    """
+
+    def __init__(self, bootstrap: str, prefix: str, shards: int) -> None:
+        self._prefix = prefix
+        self._shards = shards
+        config: dict[str, Any] = {"bootstrap.servers": bootstrap, "error_cb": _ignored, "log_level": 0}
+        self._admin = AdminClient(config)
+        self._consumer = Consumer(
+            {
+                **config,
+                "group.id": "touchline-audit",  # assigns by hand and commits nothing
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+                "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 65_536,
+            }
+        )
+
+    def __enter__(self) -> "KafkaReads":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def cluster_id(self) -> str:
+        return self._consumer.list_topics(timeout=_ANSWER_SECONDS).cluster_id or ""
+
+    def cut(self) -> list[TopicCut]:
+        """The raw topics with their offsets now; raise TopicMissingError, ShardCountError."""
+        names = {self._prefix + topic: topic for topic in RAW_TOPICS}
+        there = self._consumer.list_topics(timeout=_ANSWER_SECONDS).topics
+        for name in names:
+            if name not in there:
+                raise TopicMissingError(name)
+            if len(there[name].partitions) != self._shards:
+                raise ShardCountError(name, len(there[name].partitions), self._shards)
+        described = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=_ANSWER_SECONDS)
+        return [
+            TopicCut(topic, name, str(described[name].result().topic_id), self._ranges(name))
+            for name, topic in names.items()
+        ]
+
+    def _ranges(self, name: str) -> dict[int, tuple[int, int]]:
+        return {
+            partition: self._consumer.get_watermark_offsets(
+                TopicPartition(name, partition), timeout=_ANSWER_SECONDS, cached=False
+            )
+            for partition in range(self._shards)
+        }
+
+    def records(self, name: str, partition: int, first: int, end: int) -> Iterator[list[RawRecord]]:
+        """The records of a partition with first <= offset < end, in batches."""
+        if first >= end:
+            return
+        self._consumer.assign([TopicPartition(name, partition, first)])
+        try:
+            at, silent = first, 0
+            while at < end:
+                messages = self._consumer.consume(min(_BATCH, end - at), _WAIT_SECONDS)
+                silent = 0 if messages else silent + 1
+                if silent > _SILENT_POLLS:
+                    raise KafkaSilentError(name, partition, at, end)
+                batch, at = _sorted_in(messages, at, end)
+                if batch:
+                    yield batch
+        finally:
+            self._consumer.unassign()
+
+
+def _sorted_in(messages: list[Message], at: int, end: int) -> tuple[list[RawRecord], int]:
+    """The records among messages, and where reading goes on: at the end once the partition says so."""
+    batch: list[RawRecord] = []
+    for message in messages:
+        error = message.error()
+        if error is None:
+            offset = message.offset()
+            assert offset is not None
+            at = offset + 1
+            if offset < end:
+                batch.append(RawRecord(offset, message.key(), message.value()))
+        elif error.code() == KafkaError._PARTITION_EOF:
+            at = end  # what is missing up to here are transaction marks
+        elif not error.retriable():
+            raise KafkaException(error)
+    return batch, at
+
+
+def _ignored(_: object) -> None:
+    """Brokers that do not answer show as answers that do not come."""

@@ -1,0 +1,213 @@
+"""Check that each raw record of a partition is an event, a repeat of one or a dead letter. Pure."""
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import NamedTuple
+
+from recovery.audit.findings import Findings
+from recovery.audit.kafka_reads import RawRecord, TopicCut
+from recovery.audit.known_rows import KnownRows
+from recovery.audit.tally import Tallies
+from schemas import letters
+from schemas.identity import body_hash, key_of
+from schemas.partitioning import partition_of
+from schemas.raw import RAW_TOPICS, RawEvent, source_of
+from schemas.validation import Rejection, parse
+from storage.audit_reads import LetterRow
+
+# What the append may refuse of a record that is well-formed; nothing in the
+# record itself tells.
+_REFUSED_BY_APPEND = frozenset(
+    {letters.FOLD_FAILED, letters.IMAGE_FULL, letters.RETIRED_MATCH, letters.REFUSED_BY_STORAGE}
+)
+
+
+class KnownLetter(NamedTuple):
+    """What is remembered of a dead letter while its origin is looked for."""
+
+    letter: int
+    reason: str
+    match: str | None
+    digest: bytes
+
+
+def digest(original: bytes) -> bytes:
+    """16 bytes that stand for the bytes of a record."""
+    return blake2b(original, digest_size=16).digest()
+
+
+def remember(row: LetterRow) -> KnownLetter:
+    return KnownLetter(row.letter, row.reason, row.match, digest(row.original))
+
+
+def verdict(topic: str, partition: int, shards: int, value: bytes | None) -> RawEvent | Rejection:
+    """What decode makes of a record: the same rules, in the same order."""
+    parsed = parse(value)
+    if isinstance(parsed, Rejection):
+        return parsed
+    if source_of(parsed) != RAW_TOPICS[topic]:
+        return Rejection(letters.WRONG_TOPIC, f"a record of {source_of(parsed)}", parsed.match)
+    home = partition_of(parsed.match, shards)
+    if home != partition:
+        return Rejection(letters.WRONG_PARTITION, f"belongs to partition {home}", parsed.match)
+    return parsed
+
+
+class ShardRecords(NamedTuple):
+    """What the log knows about the records of a shard's partitions."""
+
+    shard: int
+    shards: int
+    rows: KnownRows
+    letters: dict[tuple[int, int], KnownLetter]  # by topic number and offset; found ones are taken out
+    retired: set[str]
+
+
+class RawCheck:
+    """One topic's partition: its records, in the order of offsets.
+
+    `next_offset` is where the log reads on: what lies beyond is unread, not lost.
+    """
+
+    def __init__(
+        self,
+        log: ShardRecords,
+        cut: TopicCut,
+        number: int | None,
+        next_offset: int,
+        findings: Findings,
+        tallies: Tallies,
+    ) -> None:
+        self._log = log
+        self._cut = cut
+        self._number = -1 if number is None else number
+        self._next_offset = next_offset
+        self._findings = findings
+        self._tallies = tallies
+        self._topic = tallies.topics[cut.topic]
+
+    def take(self, records: Iterable[RawRecord]) -> None:
+        log, topic, number, rows = self._log, self._cut.topic, self._number, self._log.rows
+        for record in records:
+            self._topic.records += 1
+            found = verdict(topic, log.shard, log.shards, record.value)
+            letter = log.letters.pop((number, record.offset), None) if log.letters else None
+            if letter is not None:
+                self._check_letter(record, found, letter)
+                continue
+            if isinstance(found, Rejection):
+                self._miss(record, found.match, f"a dead letter {found.reason}")
+                continue
+            ordinal = rows.find(key_of(found))
+            if ordinal is None:
+                self._check_retired(record, found)
+                continue
+            self._check_row(record, found, ordinal)
+
+    def _check_row(self, record: RawRecord, event: RawEvent, ordinal: int) -> None:
+        """It is this row's origin, or a repeat of it."""
+        rows = self._log.rows
+        tally = self._tallies.match(event.match, self._log.shard)
+        tally.records += 1
+        if body_hash(event) != rows.body_hash(ordinal):
+            self._miss(record, event.match, f"a dead letter {letters.CONFLICTING_DUPLICATE}", counted=True)
+            return
+        topic, offset = rows.origin(ordinal)
+        if topic == self._number and offset == record.offset:
+            rows.mark_found(ordinal)
+            return
+        tally.repeats += 1
+        self._topic.repeats += 1
+        if topic == self._number and offset > record.offset:
+            expected = f"the row names its first appearance, offset {record.offset}"
+            found = f"position {rows.row(ordinal).position} names offset {offset}"
+            self._findings.add("order", self._where(record.offset), expected, found, event.match)
+
+    def _check_retired(self, record: RawRecord, event: RawEvent) -> None:
+        if event.match in self._log.retired:
+            self._tallies.match(event.match, self._log.shard).records += 1
+            self._topic.retired += 1
+            return
+        expected = f"an event {source_of(event)} {event.source_event_id} revision {event.revision}"
+        self._miss(record, event.match, expected)
+
+    def _check_letter(self, record: RawRecord, found: RawEvent | Rejection, letter: KnownLetter) -> None:
+        where = f"{self._where(record.offset)}, dead letter {letter.letter}"
+        self._count(letter.match)
+        if digest(record.value or b"") != letter.digest:
+            self._findings.add(
+                "letter_origin", where, record.value or b"", "other bytes in the dead letter", letter.match
+            )
+        reason = self._right_reason(record, found, letter.reason)
+        if reason != letter.reason:
+            self._findings.add("letter_reason", where, reason, letter.reason, letter.match)
+
+    def _right_reason(self, record: RawRecord, found: RawEvent | Rejection, given: str) -> str:
+        if isinstance(found, Rejection):
+            return found.reason
+        rows = self._log.rows
+        ordinal = rows.find(key_of(found))
+        if ordinal is None:
+            return given if given in _REFUSED_BY_APPEND else "none: a good record, not in the log"
+        if rows.origin(ordinal) == (self._number, record.offset):
+            self._findings.add(
+                "accounted_twice",
+                self._where(record.offset),
+                "an event or a dead letter",
+                f"position {rows.row(ordinal).position} and a dead letter {given}",
+                found.match,
+            )
+            rows.mark_found(ordinal)
+        if body_hash(found) == rows.body_hash(ordinal):
+            return given if given in _REFUSED_BY_APPEND else "none: a repeat"
+        return given if given in _REFUSED_BY_APPEND else letters.CONFLICTING_DUPLICATE
+
+    def _miss(self, record: RawRecord, match: str | None, expected: str, counted: bool = False) -> None:
+        if not counted:
+            self._count(match)
+        where = self._where(record.offset)
+        if record.offset >= self._next_offset:
+            self._topic.unread += 1
+            found = f"the log reads on at offset {self._next_offset}; --settle waits for it"
+            self._findings.add("unread", where, expected, found, match)
+        else:
+            self._topic.unaccounted += 1
+            self._findings.add("unaccounted", where, expected, "nothing", match)
+
+    def _count(self, match: str | None) -> None:
+        if match is None:
+            self._tallies.nameless_records += 1
+        else:
+            self._tallies.match(match, partition_of(match, self._log.shards)).records += 1
+
+    def _where(self, offset: int) -> str:
+        return f"{self._cut.name}[{self._log.shard}]@{offset}"
+
+
+def check_origins(
+    log: ShardRecords, cuts: Mapping[int, TopicCut], findings: Findings, tallies: Tallies
+) -> None:
+    """After all records of a shard: rows whose origin did not turn up, and letters left over.
+
+    `cuts`: topic number -> its records. An origin of another life, removed by
+    retention or newer than the cut cannot be compared and is counted apart.
+    """
+    rows = log.rows
+    for ordinal in range(len(rows)):
+        number, offset = rows.origin(ordinal)
+        cut = cuts.get(number)
+        if cut is None or not cut.holds(log.shard, offset):
+            if cut is not None:
+                tallies.topics[cut.topic].events_beyond += 1
+            continue
+        tallies.topics[cut.topic].events += 1
+        if not rows.was_found(ordinal):
+            row = rows.row(ordinal)
+            where = f"shard {log.shard} position {row.position} ({row.match})"
+            expected = f"its record at {cut.name}[{log.shard}]@{offset}"
+            findings.add("origin", where, expected, "no record, or another identity", row.match)
+    for (number, offset), letter in log.letters.items():
+        cut = cuts.get(number)
+        if cut is not None and cut.holds(log.shard, offset):
+            expected = f"its record at {cut.name}[{log.shard}]@{offset}"
+            findings.add("letter_origin", f"dead letter {letter.letter}", expected, "no record", letter.match)

@@ -1,0 +1,131 @@
+"""The receipt as a table for people."""
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from recovery.audit.receipt import DifferenceLine, Receipt
+from recovery.audit.tally import MatchTally
+
+# A screen holds so many; the rest is in --json.
+_MATCHES_SHOWN = 40
+
+
+def show(receipt: Receipt, by_match: dict[str, int], console: Console) -> None:
+    """Print matches, topics, differences and the verdict."""
+    if receipt.unsettled:
+        console.print(Text("Not settled in time, so nothing was compared. Still under way:", "bold yellow"))
+        for line in receipt.unsettled:
+            console.print(Text(f"  {line}"))
+        console.print("Are enrich and deliver running? ./dev status tells; a longer --settle may do.")
+        return
+    console.print(_matches(receipt, by_match))
+    console.print(_topics(receipt))
+    if receipt.ledger is not None:
+        ledger = receipt.ledger
+        console.print(
+            f"Ledger {ledger.file}{'' if ledger.is_complete else ' (not ended)'}:"
+            f" {ledger.records_found:,} of {ledger.records:,} records are events,"
+            f" {ledger.conflicts_found:,} of {ledger.conflicts:,} conflicts and"
+            f" {ledger.malformed_found:,} of {ledger.malformed:,} malformed are dead letters,"
+            f" {ledger.finals_equal:,} of {ledger.finals:,} final scores agree;"
+            f" {ledger.refused:,} were refused to the sender."
+        )
+    _show_differences(receipt, console)
+    compared = receipt.compared
+    console.print(
+        f"{compared.kafka_records:,} records in Kafka, {compared.events:,} events in PostgreSQL,"
+        f" {compared.streamed:,} in Redis, {compared.images:,} images of {compared.matches:,} matches"
+        f" in {receipt.seconds:.1f} s."
+    )
+    if receipt.verdict == "clean":
+        console.print(Text("Clean: Kafka, PostgreSQL and Redis agree.", "bold green"))
+    else:
+        total = sum(receipt.difference_counts.values())
+        console.print(Text(f"{total:,} differences.", "bold red"))
+
+
+def _matches(receipt: Receipt, by_match: dict[str, int]) -> Table:
+    table = Table(title="Matches", title_justify="left", caption_justify="left")
+    table.add_column("match", overflow="fold")
+    for name in ("shard", "score", "kafka", "events", "repeats", "dead letters", "redis", "images", "wrong"):
+        table.add_column(name, justify="right")
+    # Those that differ first: the table may be cut.
+    ordered = sorted(receipt.matches, key=lambda m: -by_match.get(m.match, 0))
+    for match in ordered[:_MATCHES_SHOWN]:
+        table.add_row(*_match_cells(match, by_match.get(match.match, 0)))
+    compared = receipt.compared
+    table.add_section()
+    table.add_row(
+        f"all {compared.matches}",
+        "",
+        "",
+        f"{compared.kafka_records:,}",
+        f"{compared.events:,}",
+        f"{compared.repeats:,}",
+        f"{compared.dead_letters:,}",
+        f"{compared.streamed:,}",
+        f"{compared.images:,}",
+        f"{sum(receipt.difference_counts.values()):,}",
+        style="bold",
+    )
+    if receipt.only_match is not None:
+        table.caption = "One match asked for; its whole shard was read, and the totals are the shard's."
+    elif len(ordered) > _MATCHES_SHOWN:
+        table.caption = f"and {len(ordered) - _MATCHES_SHOWN} more, which --json lists"
+    return table
+
+
+def _match_cells(match: MatchTally, differences: int) -> list[str | Text]:
+    return [
+        match.match,
+        str(match.shard),
+        f"{match.score.home}-{match.score.away}",
+        f"{match.records:,}",
+        f"{match.events:,}",
+        f"{match.repeats:,}",
+        f"{match.dead_letters:,}",
+        f"{match.streamed:,}",
+        f"{match.images:,}",
+        Text(f"{differences:,}", "red" if differences else "dim"),
+    ]
+
+
+def _topics(receipt: Receipt) -> Table:
+    table = Table(title="Raw topics: records = events + repeats + dead letters", title_justify="left")
+    table.add_column("topic")
+    for name in ("records", "events", "repeats", "dead letters", "not in the log", "older or newer"):
+        table.add_column(name, justify="right")
+    table.add_column("adds up")
+    for topic in receipt.topics:
+        table.add_row(
+            topic.topic,
+            f"{topic.records:,}",
+            f"{topic.events:,}",
+            f"{topic.repeats:,}",
+            f"{topic.dead_letters:,}",
+            f"{topic.unread + topic.unaccounted:,}",
+            f"{topic.events_beyond + topic.letters_beyond:,}",
+            Text("yes", "green") if topic.is_complete else Text("no", "bold red"),
+        )
+    return table
+
+
+def _show_differences(receipt: Receipt, console: Console) -> None:
+    shown = Counter(d.what for d in receipt.differences)
+    kind = ""
+    for difference in receipt.differences:
+        if difference.what != kind:
+            kind = difference.what
+            total = receipt.difference_counts[kind]
+            of = f"the first {shown[kind]} of {total:,}" if total > shown[kind] else f"{total:,}"
+            console.print(Text(f"{kind}: {difference.means} ({of})", "bold red"))
+        _show_difference(difference, console)
+
+
+def _show_difference(difference: DifferenceLine, console: Console) -> None:
+    console.print(Text(f"  {difference.where}"))
+    console.print(Text(f"    expected {difference.expected}", "dim"))
+    console.print(Text(f"    found    {difference.found}", "dim"))

@@ -1,0 +1,57 @@
+"""`python -m recovery prepare`: the child that opens a recovery store.
+
+Nothing that runs a dataflow imports this (see `recovery.prepare`).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from storage.recovery_store import StoreDamagedError, delete_unclosed, read_store
+
+PREPARED, NOT_PREPARED = 0, 1
+_REMEDY = "Restore a copy of it; a lane of enrich can also do without: delete the directory."
+
+
+def prepare(
+    directory: Path,
+    *,
+    partitions: Annotated[int, Parameter(help="Of a store that is not there yet.")] = 1,
+) -> int:
+    """Create a missing store, or delete what no closed flow epoch wrote; return the exit status."""
+    try:
+        if not any(directory.glob("*.sqlite3")):
+            _create(directory, partitions)
+            sys.stdout.write(f"created {directory} with {partitions} partitions\n")
+            return PREPARED
+        store = read_store(directory)
+        if len(store.files) != partitions:
+            raise StoreDamagedError(directory, f"it has {len(store.files)} partitions, not {partitions}")
+        deleted = delete_unclosed(store)
+    except (StoreDamagedError, OSError, subprocess.CalledProcessError) as error:
+        sys.stderr.write(f"{error}\n{_REMEDY}\n")
+        return NOT_PREPARED
+    epoch = store.resume_epoch
+    sys.stdout.write(f"resumes at flow epoch {epoch}, {deleted} rows of unclosed epochs deleted\n")
+    return PREPARED
+
+
+def _create(directory: Path, partitions: int) -> None:
+    """All partitions or none: made beside, then renamed.
+
+    By Bytewax in a process of its own, as this one has another SQLite.
+    """
+    being_made = directory.with_name(f"{directory.name}.new-{os.getpid()}")
+    for left_over in directory.parent.glob(f"{directory.name}.new-*"):
+        shutil.rmtree(left_over)
+    being_made.mkdir(parents=True)
+    argv = [sys.executable, "-m", "bytewax.recovery", str(being_made), str(partitions)]
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+    directory.mkdir(exist_ok=True)
+    # Over an empty directory a rename is one step; another would hold someone's files.
+    being_made.rename(directory)
