@@ -3,47 +3,42 @@
 Pure, and total for every record that decode lets through: what it raises
 (ImageFullError) becomes a dead letter of that record. The image after a set
 of records depends on the highest revision of each id, never on the path;
-only `seq` and the running `score` of a live event tell the order.
+only `seq`, the order of `corrections` and the running `score` of a live
+event tell how they came. The path matters again only where memory ends: for
+an image that is full, and for corrections that were forgotten.
 """
 
 from datetime import datetime
 
 import msgspec
 
-from schemas.image import (
-    GOALS,
-    MAX_IMAGE_BYTES,
-    REMEMBERED,
-    SHOOT_OUT,
-    Fixture,
-    Incident,
-    MatchImage,
-    Status,
-    encode_image,
-    scoring_side,
-)
+from schemas.image import GOALS, REMEMBERED, SHOOT_OUT, Fixture, MatchImage, Status, scoring_side
+from schemas.incidents import encoded_size, remember, remembers
 from schemas.live import LIVE_VERSION, LiveEvent, Score
 from schemas.raw import BroadcastBody, BroadcastEvent, DerivedRecord, RawEvent
 
 FOLD_VERSION = 1
 
-# Corrections of types that do not count are remembered too, in case they
-# overtake the record whose type they change; the oldest are forgotten first.
-_FOREIGN_KEPT = 64
 _COUNTED_TYPES = 64
 _OTHER = "other"
-# Leaves room for counts and head, which grow between two checks.
-_INCIDENTS_BYTES = MAX_IMAGE_BYTES - 12 * 1024
+
+# The parts of an image, each bounded by itself, stay below MAX_IMAGE_BYTES
+# together: counts of 65 types 7 KB, corrections 8 KB, names and head 5.5 KB.
+INCIDENTS_BYTES = 42 * 1024
+# A new id is refused earlier, so that what counts can still be corrected.
+NEW_INCIDENT_BYTES = 36 * 1024
 
 _NO_SCORE = Score()
-_NEUTRAL = (0, 0, 0)
+_Row = tuple[int, int, int]  # home, away, neither
+_Counts = dict[str, _Row]
+_NEUTRAL: _Row = (0, 0, 0)
 
 
 class ImageFullError(ValueError):
-    """A match has more remembered incidents than its image may hold."""
+    """A match has more remembered incidents than its image may hold; `size` is theirs, in bytes."""
 
     def __init__(self, match: str, size: int) -> None:
-        super().__init__(f"the image of {match} would grow to {size} bytes")
+        super().__init__(f"the incidents of {match} would grow to {size} bytes")
         self.match = match
         self.size = size
 
@@ -78,15 +73,14 @@ def fold(
 
 
 def advance(image: MatchImage, event: RawEvent) -> MatchImage:
-    """The image after a record; raise ImageFullError when it would outgrow its bound."""
+    """Take a record into the image; raise ImageFullError when it would outgrow its bound."""
     if type(event) is BroadcastEvent:
         if event.type == "fixture":
             return _with_fixture(image, event)
-        if event.type in REMEMBERED or event.action != "add":
+        if remembers(event):
             return _with_incident(image, event)
-        body = event.body
-        counts = _counted(image.counts, event, 0 if body.side == "home" else 1 if body.side == "away" else 2)
-        period, clock = _later(image, body)
+        counts = _counted(image.counts, event, _column(event.body))
+        period, clock = _later(image, event.body)
         return MatchImage(
             image.v,
             image.match,
@@ -99,6 +93,7 @@ def advance(image: MatchImage, event: RawEvent) -> MatchImage:
             image.shoot_out,
             image.incidents,
             counts,
+            image.corrections,
         )
     counts = image.counts if type(event) is DerivedRecord else _counted(image.counts, event, 2)
     return MatchImage(
@@ -113,6 +108,7 @@ def advance(image: MatchImage, event: RawEvent) -> MatchImage:
         image.shoot_out,
         image.incidents,
         counts,
+        image.corrections,
     )
 
 
@@ -142,9 +138,11 @@ def _later(image: MatchImage, body: BroadcastBody) -> tuple[int, int]:
     return max((image.period, image.clock), (body.period, body.clock))
 
 
-def _counted(
-    counts: dict[str, tuple[int, int, int]], event: RawEvent, column: int
-) -> dict[str, tuple[int, int, int]]:
+def _column(body: BroadcastBody) -> int:
+    return 0 if body.side == "home" else 1 if body.side == "away" else 2
+
+
+def _counted(counts: _Counts, event: RawEvent, column: int) -> _Counts:
     """Count a record of a type that is not remembered: add +1, cancel -1, so the sum has no order."""
     step = 1 if event.action == "add" else -1 if event.action == "cancel" else 0
     if not step:
@@ -152,9 +150,9 @@ def _counted(
     kind = event.type
     row = counts.get(kind)
     if row is None:
-        if len(counts) >= _COUNTED_TYPES and kind != _OTHER:
-            kind = _OTHER
-        row = counts.get(kind, _NEUTRAL)
+        row = _NEUTRAL
+        if kind != _OTHER and len(counts) - (_OTHER in counts) >= _COUNTED_TYPES:
+            counts, kind, row = _with_room(counts, kind)
     home, away, neither = row
     if column == 0:
         home += step
@@ -165,104 +163,80 @@ def _counted(
     return {**counts, kind: (home, away, neither)}
 
 
+def _with_room(counts: _Counts, kind: str) -> tuple[_Counts, str, _Row]:
+    """Let the last type by name go into `other`: a choice that the order of arrival cannot change."""
+    other = counts.get(_OTHER, _NEUTRAL)
+    last = max(name for name in counts if name != _OTHER)
+    if kind > last:
+        return counts, _OTHER, other
+    moved = counts[last]
+    left = {name: row for name, row in counts.items() if name != last}
+    left[_OTHER] = (other[0] + moved[0], other[1] + moved[1], other[2] + moved[2])
+    return left, kind, _NEUTRAL
+
+
 def _with_fixture(image: MatchImage, event: BroadcastEvent) -> MatchImage:
     known, body = image.fixture, event.body
-    if (event.revision, event.source_event_id) > (known.revision, known.id):
-        cancelled = event.action == "cancel"
-        known = Fixture(
-            event.revision,
-            event.source_event_id,
-            body.home or known.home,
-            body.away or known.away,
-            body.competition or known.competition,
-            body.kick_off or known.kick_off,
-            cancelled,
-        )
-    return _settled(msgspec.structs.replace(image, seq=image.seq + 1, fixture=known))
+    changes: dict[str, object] = {}
+    cancelled = event.action == "cancel"
+    place = (event.revision, event.source_event_id)
+    if (*place, cancelled) > (known.revision, known.id, known.cancelled):
+        changes |= {"revision": event.revision, "id": event.source_event_id, "cancelled": cancelled}
+    if event.action in ("add", "modify"):
+        names = (body.home, body.away, body.competition, _written(body.kick_off))
+        held = (known.home, known.away, known.competition, _written(known.kick_off))
+        if (*place, *names) > (known.described, known.described_by, *held):
+            changes |= {
+                "described": event.revision,
+                "described_by": event.source_event_id,
+                "home": body.home,
+                "away": body.away,
+                "competition": body.competition,
+                "kick_off": body.kick_off,
+            }
+    fixture = msgspec.structs.replace(known, **changes)
+    return _settled(msgspec.structs.replace(image, seq=image.seq + 1, fixture=fixture))
+
+
+def _written(instant: datetime | None) -> str:
+    return "" if instant is None else instant.isoformat()
 
 
 def _with_incident(image: MatchImage, event: BroadcastEvent) -> MatchImage:
-    """Merge a remembered record, or a correction, into the incidents."""
-    others = tuple(i for i in image.incidents if i.id != event.source_event_id)
-    known = next((i for i in image.incidents if i.id == event.source_event_id), None)
-    merged = _merged(known, event)
-    incidents = _ordered(_bounded((*others, merged)))
+    """Merge a remembered record, or a correction; raise ImageFullError beyond the bound."""
+    incidents, corrections = remember(image.incidents, image.corrections, event)
+    size = encoded_size(incidents)
+    grew = len(incidents) > len(image.incidents)
+    if size > (NEW_INCIDENT_BYTES if grew else INCIDENTS_BYTES):
+        raise ImageFullError(image.match, size)
     counts = image.counts
     if event.type not in REMEMBERED:
-        column = 0 if event.body.side == "home" else 1 if event.body.side == "away" else 2
-        counts = _counted(counts, event, column)
+        counts = _counted(counts, event, _column(event.body))
     period, clock = _later(image, event.body)
-    after = MatchImage(
-        image.v,
-        image.match,
-        image.seq + 1,
-        image.fixture,
-        image.status,
-        period,
-        clock,
-        image.score,
-        image.shoot_out,
-        incidents,
-        counts,
+    return _settled(
+        msgspec.structs.replace(
+            image,
+            seq=image.seq + 1,
+            period=period,
+            clock=clock,
+            incidents=incidents,
+            counts=counts,
+            corrections=corrections,
+        )
     )
-    return _settled(after)
-
-
-def _merged(known: Incident | None, event: BroadcastEvent) -> Incident:
-    body = event.body
-    if known is None:
-        known = Incident(id=event.source_event_id, revision=-1, action=event.action, type=event.type)
-    changes: dict[str, object] = {}
-    if event.revision > known.revision:
-        changes |= {"revision": event.revision, "action": event.action, "reason": body.reason}
-    if event.action in ("add", "modify") and event.revision > known.described:
-        changes |= {
-            "described": event.revision,
-            "type": event.type,
-            "side": body.side,
-            "period": body.period or 0,
-            "clock": body.clock or 0,
-            "player": body.player,
-            "other_player": body.other_player,
-            "outcome": body.outcome,
-            "insert_before": event.insert_before or "",
-        }
-    return msgspec.structs.replace(known, **changes)
-
-
-def _bounded(incidents: tuple[Incident, ...]) -> tuple[Incident, ...]:
-    foreign = [i for i in incidents if i.type not in REMEMBERED]
-    if len(foreign) <= _FOREIGN_KEPT:
-        return incidents
-    return tuple(i for i in incidents if i is not foreign[0])
-
-
-def _ordered(incidents: tuple[Incident, ...]) -> tuple[Incident, ...]:
-    """By match clock, then id; one with `insert_before` right in front of what it names."""
-    placed = sorted(incidents, key=lambda i: (i.period, i.clock, i.id))
-    for moving in [i for i in placed if i.insert_before and i.insert_before != i.id]:
-        target = next((i for i in placed if i.id == moving.insert_before), None)
-        if target is not None:
-            placed.remove(moving)
-            placed.insert(placed.index(target), moving)
-    return tuple(placed)
 
 
 def _settled(image: MatchImage) -> MatchImage:
-    """Derive score and status from the incidents, and hold the bound."""
+    """Derive score and status from the incidents."""
     goals = [0, 0, 0, 0]
     for incident in image.incidents:
         if incident.type in GOALS and incident.stands:
             side = scoring_side(incident)
             if side is not None:
                 goals[(2 if incident.period == SHOOT_OUT else 0) + (side == "away")] += 1
-    settled = msgspec.structs.replace(
+    return msgspec.structs.replace(
         image, score=Score(goals[0], goals[1]), shoot_out=Score(goals[2], goals[3]), status=_status(image)
     )
-    size = len(encode_image(settled))
-    if size > _INCIDENTS_BYTES:
-        raise ImageFullError(image.match, size)
-    return settled
 
 
 def _status(image: MatchImage) -> Status:
@@ -272,7 +246,8 @@ def _status(image: MatchImage) -> Status:
     marks = [i for i in image.incidents if i.type in ("period_start", "period_end") and i.stands]
     if not marks:
         return "scheduled"
-    last = max(marks, key=lambda i: (i.period, i.type == "period_end"))
+    # Two feeds, or two teams, may end a period; one of them calling it full time is enough.
+    last = max(marks, key=lambda i: (i.period, i.type == "period_end", i.outcome == "full_time"))
     if last.type == "period_start":
         return "live"
     return "finished" if last.outcome == "full_time" else "break"

@@ -18,7 +18,8 @@ ZERO_CHAIN = bytes(CHAIN_BYTES)
 _PREFIXES_KEPT = 50_000
 _prefixes: dict[str, bytes] = {}
 
-_encode = msgspec.json.Encoder().encode
+# Sorted keys: the values of a derived record come in any order.
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def match_prefix(match: str) -> bytes:

@@ -36,7 +36,12 @@ Status = Literal["scheduled", "live", "break", "finished", "cancelled"]
 
 
 class Fixture(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Who plays; of several revisions the highest holds."""
+    """Who plays.
+
+    Of several fixture records the one with the highest (revision, id) says
+    whether the match is on, and the highest add or modify among them names
+    teams, competition and kick-off, all together.
+    """
 
     revision: int = -1
     id: str = ""
@@ -45,6 +50,8 @@ class Fixture(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     competition: str = ""
     kick_off: datetime | None = None
     cancelled: bool = False
+    described: int = -1  # revision of the add or modify that the names come from
+    described_by: str = ""  # and its id
 
 
 class Incident(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
@@ -53,7 +60,7 @@ class Incident(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
     Two maxima, so the order of arrival does not matter: `revision` and
     `action` come from the highest revision seen, the description from the
     highest add or modify (`described` is that revision, -1 while only a
-    cancel or confirm is known).
+    cancel or confirm is known, whose type then stands in).
     """
 
     id: str  # source_event_id
@@ -88,8 +95,11 @@ class MatchImage(msgspec.Struct, frozen=True, gc=False, kw_only=False):
     clock: int
     score: Score
     shoot_out: Score
-    incidents: tuple[Incident, ...]  # in the order of the match clock
-    counts: dict[str, tuple[int, int, int]]  # type -> home, away, neither
+    incidents: tuple[Incident, ...]  # of REMEMBERED types, in the order of the match clock
+    counts: dict[str, tuple[int, int, int]]  # other types: adds less cancels of home, away, neither
+    # Corrections whose latest type does not count, by arrival; the oldest are
+    # forgotten first. Nothing to show: a later record of theirs may count.
+    corrections: tuple[Incident, ...] = ()
 
 
 class GoalLine(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ _known: dict[tuple[str, int], int] = {}
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2, 32 bits, as org.apache.kafka.common.utils.Utils.murmur2 (Apache-2.0 algorithm, public domain hash)."""
+    """MurmurHash2 in 32 bits, unsigned, with the seed of org.apache.kafka.common.utils.Utils.murmur2."""
     length = len(data)
     h = (_SEED ^ length) & _MASK
     whole = length & ~3

@@ -22,7 +22,7 @@ Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$(?!\n)")]
 Name = Annotated[str, Meta(max_length=120)]
 Text = Annotated[str, Meta(max_length=4_000)]
 Revision = Annotated[int, Meta(ge=0, le=MAX_REVISION)]
-Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=16)]
+Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=16)]
 Instant = Annotated[datetime, Meta(tz=True)]
 # Metres on the pitch; generous around the lines, closed to what no pitch holds.
 Metres = Annotated[float, Meta(ge=-1_000, le=1_000)]

@@ -5,6 +5,7 @@ absurd values), so that whatever passes here can be hashed, folded, stored
 as JSON and sent.
 """
 
+import json
 import re
 from datetime import datetime
 
@@ -24,10 +25,10 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
-    """Why a value is no record: a reason of `schemas.letters`, a detail for people, the match if it is known."""
+    """Why a value is no record."""
 
-    reason: str
-    detail: str
+    reason: str  # one of schemas.letters.REASONS
+    detail: str  # for people
     match: str | None = None
 
 
@@ -42,23 +43,31 @@ def parse(value: bytes | None) -> RawEvent | Rejection:
     except msgspec.ValidationError as error:
         return Rejection(letters.INVALID_RECORD, str(error))
     except msgspec.DecodeError as error:
-        return Rejection(_reason_of(value), str(error))
+        return _no_json(value, str(error))
     except RecursionError:
         return Rejection(letters.TOO_DEEP, "nested deeper than a record can be")
     except UnicodeDecodeError as error:
         return Rejection(letters.INVALID_UTF8, str(error))
     # Only an escape can smuggle in NUL or half a surrogate pair.
     if b"\\u" in value and (reason := _forbidden(event)):
-        return Rejection(letters.FORBIDDEN_CHARACTER, reason, event.match if event.match.isprintable() else None)
+        match = event.match if event.match.isprintable() else None
+        return Rejection(letters.FORBIDDEN_CHARACTER, reason, match)
     return _out_of_range(event) or event
 
 
-def _reason_of(value: bytes) -> str:
+def _no_json(value: bytes, detail: str) -> Rejection:
     try:
-        value.decode()
-    except UnicodeDecodeError:
-        return letters.INVALID_UTF8
-    return letters.MALFORMED_JSON
+        json.loads(value.decode(), parse_constant=_refused)
+    except UnicodeDecodeError as error:
+        return Rejection(letters.INVALID_UTF8, str(error))
+    except (ValueError, RecursionError):
+        return Rejection(letters.MALFORMED_JSON, detail)
+    # The grammar allows half a surrogate pair, and only that is refused beyond it.
+    return Rejection(letters.FORBIDDEN_CHARACTER, "a lone surrogate in a text")
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _forbidden(event: RawEvent) -> str:
