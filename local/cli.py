@@ -15,7 +15,7 @@ from psutil import Process
 from rich.console import Console
 
 import settings as configuration
-from local import ownership
+from local import ownership, platform_parts
 from local.child import State
 from local.demo import DemoFailedError, check, play
 from local.display import Board, table
@@ -23,6 +23,7 @@ from local.page_libraries import PageLibrariesError
 from local.platform_parts import MissingPartError
 from local.ports import PortInUseError
 from local.servers.jars import JarDownloadError
+from local.servers.kafka import BrokerCountError
 from local.servers.postgres import PostgresCannotRunError
 from local.stack import DiskFullError, running
 from local.supervise import ChildFailedError
@@ -32,6 +33,7 @@ from settings import Settings, SettingsError
 # What a person can mend: said in one paragraph, without a traceback.
 EXPECTED = (
     ownership.AlreadyRunningError,
+    BrokerCountError,
     ChildFailedError,
     DemoFailedError,
     DiskFullError,
@@ -57,7 +59,7 @@ app = App(
 def up(
     *,
     platform: Annotated[bool, Parameter(negative="")] = False,
-    brokers: Literal[1, 3] = 1,
+    brokers: Literal[1, 3] | None = None,
     lanes: int = 1,
 ) -> int:
     """Start the servers and stay in front until Ctrl-C.
@@ -71,7 +73,7 @@ def up(
     platform
         Also run ingest, enrich, deliver, gateway and api.
     brokers
-        Three: replication 3, two in sync, a rack each. Fixed for the life of a data folder.
+        Three: replication 3, two in sync, a rack each. By default one; fixed for the life of a data folder.
     lanes
         How many processes share the work of enrich.
     """
@@ -154,7 +156,9 @@ def demo(
     return _in_front(play(loaded, board, seed, lanes))
 
 
-async def _up(loaded: Settings, platform: bool, brokers: int, lanes: int) -> int:
+async def _up(loaded: Settings, platform: bool, brokers: int | None, lanes: int) -> int:
+    if platform:
+        platform_parts.check_modules()
     board = Board(Console(), time.time)
     async with running(loaded, brokers, board.say, board.changed) as stack:
         await stack.start_servers()

@@ -41,6 +41,7 @@ class DemoFailedError(RuntimeError):
 
 async def check(settings: Settings, board: Board, seconds: timedelta, seed: int, lanes: int) -> int:
     """Play a match day of `seconds`, audit it, and return the audit's exit code."""
+    platform_parts.check_modules()
     ledger = _new_ledger(settings, seed)
     async with _platform(settings, board, lanes):
         board.say(
@@ -58,9 +59,10 @@ async def play(settings: Settings, board: Board, seed: int, lanes: int) -> int:
         raise DemoFailedError(
             f"a stack already runs in {settings.data}. ./dev status shows it, ./dev down stops it."
         )
+    platform_parts.check_modules()
     ledger = _new_ledger(settings, seed)
     arguments = _simulator_arguments(timedelta(), seed, ledger)
-    async with running(settings, 1, board.say, board.changed) as stack:
+    async with running(settings, None, board.say, board.changed) as stack:
         await stack.start_servers()
         await stack.start_platform(lanes)
         await stack.start([platform_parts.simulator(settings, arguments)])
@@ -82,7 +84,7 @@ async def _platform(settings: Settings, board: Board, lanes: int) -> AsyncIterat
         board.say(f"using the stack that already runs in {settings.data}")
         yield
         return
-    async with running(settings, 1, board.say, board.changed) as stack:
+    async with running(settings, None, board.say, board.changed) as stack:
         await stack.start_servers()
         await stack.start_platform(lanes)
         with board.live():

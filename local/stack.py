@@ -42,11 +42,11 @@ def server_children(settings: Settings, brokers: int, say: Say) -> list[Child]:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, brokers: int, say: Say, on_change: Callable[[Watch], None]
+    settings: Settings, brokers: int | None, say: Say, on_change: Callable[[Watch], None]
 ) -> AsyncIterator["Stack"]:
     """Hold the data folder and run what is started in it; stop all at the end.
 
-    Raises AlreadyRunningError, PortInUseError, DiskFullError, ChildFailedError.
+    Raises AlreadyRunningError, BrokerCountError, PortInUseError, DiskFullError, ChildFailedError.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     lock = ownership.acquire(settings.data)
@@ -57,7 +57,8 @@ async def running(
         free = shutil.disk_usage(settings.data).free
         if free < LEAST_FREE_BYTES:
             raise DiskFullError(settings, free)
-        stack = Stack(settings, brokers, say, on_change)
+        count = kafka.broker_count(settings.data, brokers)
+        stack = Stack(settings, count, say, on_change)
         try:
             yield stack
         finally:

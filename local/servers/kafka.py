@@ -36,6 +36,29 @@ def bootstrap_servers(settings: Settings, brokers: int) -> str:
     return ",".join(f"127.0.0.1:{broker_ports(settings, i)[0]}" for i in range(brokers))
 
 
+class BrokerCountError(RuntimeError):
+    """The data folder was made for another number of brokers."""
+
+    def __init__(self, data: Path, made_for: int, asked: int) -> None:
+        super().__init__(
+            f"{data} was made for {made_for} broker(s), not {asked}: replicas do not move by themselves."
+            " Leave --brokers out, or set TOUCHLINE_DATA to another folder."
+        )
+        self.made_for = made_for
+        self.asked = asked
+
+
+def broker_count(data: Path, asked: int | None) -> int:
+    """How many brokers to run: what the folder was made for, else what is asked, else one.
+
+    Raises BrokerCountError when both are known and differ.
+    """
+    made_for = len(list(data.glob("kafka-[0-9]")))
+    if made_for and asked and made_for != asked:
+        raise BrokerCountError(data, made_for, asked)
+    return made_for or asked or 1
+
+
 def children(settings: Settings, brokers: int, say: Say) -> list[Child]:
     """Describe the brokers; fetches the jars first where they are missing."""
     classpath = ":".join(str(jar) for jar in fetch(KAFKA_LOCK, say))
@@ -73,7 +96,7 @@ def _broker(settings: Settings, broker: int, brokers: int, classpath: str, clust
         probe=probes.kafka(broker_ports(settings, broker)[0]),
         # A broker waits for its controller's leave to go. When all three stop
         # at once the last has nobody left to ask; killing it loses nothing.
-        stop_within=timedelta(seconds=20 if brokers == 1 else 8),
+        stop_within=timedelta(seconds=20 if brokers == 1 else 5),
     )
 
 

@@ -111,8 +111,10 @@ def _other_user(folder: Path) -> RunAs:
 
 
 def _can_run(run_as: RunAs, folder: Path) -> bool:
-    # Looks for its neighbours and its templates the way the real run does.
-    trial = command_line((str(BINARIES / "initdb"), "--show", f"--pgdata={folder}"), run_as, signal.SIGTERM)
+    # initdb looks for its neighbours and templates the way the real run does.
+    script = '"$1" --show --pgdata="$2" && ls "$2"'
+    argv = ("/bin/sh", "-c", script, "sh", str(BINARIES / "initdb"), str(folder))
+    trial = command_line(argv, run_as, signal.SIGTERM)
     return subprocess.run(trial, capture_output=True, cwd="/", check=False).returncode == 0
 
 
