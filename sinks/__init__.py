@@ -1,0 +1,1 @@
+"""The edges that write: the event log (Postgres), live streams (Redis), Kafka."""
