@@ -1,5 +1,6 @@
 # Recipes of ./dev. Each takes --help and further arguments.
 set positional-arguments := true
+set dotenv-load := true
 set shell := ["sh", "-eu", "-c"]
 
 heading := "./dev RECIPE [ARGUMENTS] - each command explains itself with --help\n"
@@ -31,6 +32,12 @@ down *arguments:
 [no-exit-message]
 status *arguments:
     @exec python -m local status "$@"
+
+# Make topics and tables on servers that run already (compose.yaml)
+[no-cd]
+[no-exit-message]
+prepare *arguments:
+    @exec python -m local prepare "$@"
 
 # Send a vendor's recorded match through everything and print what came out
 [no-cd]

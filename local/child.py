@@ -56,6 +56,7 @@ class Child:
     folder: Path | None = None  # working directory
     before: Callable[[], None] | None = None
     probe: Probe = is_running
+    steady_after: timedelta = timedelta()  # up only when it has lived this long
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: timedelta = timedelta(seconds=15)  # then SIGKILL
     start_within: timedelta = timedelta(seconds=60)

@@ -19,6 +19,7 @@ from local import ownership, platform_parts
 from local.child import State
 from local.demo import DemoFailedError, check, play
 from local.display import Board, table
+from local.installation import prepare
 from local.page_libraries import PageLibrariesError
 from local.platform_parts import MissingPartError
 from local.ports import PortInUseError
@@ -78,6 +79,22 @@ def up(
         How many processes share the work of enrich.
     """
     return _in_front(_up(configuration.load(), platform, brokers, lanes))
+
+
+@app.command(name="prepare")
+def prepare_servers(*, replicas: int = 1) -> int:
+    """Make topics and tables on servers that run already, such as those of compose.yaml.
+
+    `./dev up` does this by itself. What is there stays as it is.
+
+    Parameters
+    ----------
+    replicas
+        Copies of each topic; two of them must be in sync when there are more than one.
+    """
+    prepare(configuration.load(), replicas)
+    print("topics and tables are there")
+    return 0
 
 
 @app.command

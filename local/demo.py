@@ -15,7 +15,7 @@ from local.environment import environment_of, inherited
 from local.ports import check_free
 from local.spawn import last_lines, spawn
 from local.stack import running
-from settings import Settings
+from settings import ROOT, Settings
 
 PLATFORM = {"ingest", "deliver", "gateway", "api", "enrich-0"}
 # What goes wrong on the way of a real feed, as shares of all records.
@@ -143,7 +143,7 @@ async def _end(process: Process, child: Child) -> None:
 
 async def _python(settings: Settings, *arguments: str) -> int:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, env=inherited(environment_of(settings))
+        sys.executable, *arguments, cwd=ROOT, env=inherited(environment_of(settings))
     )
     return await process.wait()
 

@@ -5,9 +5,13 @@ import sys
 from datetime import timedelta
 
 from local import probes
-from local.child import Child, is_running
+from local.child import Child
 from local.environment import environment_of
-from settings import Settings
+from settings import ROOT, Settings
+
+# A lane listens nowhere. One that cannot start (a wrong setting, an error in a
+# step) has said so by then: imports take a second.
+LANE_IS_STEADY_AFTER = timedelta(seconds=2)
 
 
 class MissingPartError(RuntimeError):
@@ -33,17 +37,17 @@ def children(settings: Settings, lanes: int, servers: tuple[str, ...]) -> list[C
     """Describe the platform's processes."""
     enrich = [_lane(settings, lane, lanes, servers) for lane in range(lanes)]
     return [
-        _python("ingest", "ingest", settings, servers, listens=True),
+        _python("ingest", "ingest", settings, servers),
         *enrich,
         _bytewax("deliver", "dataflows.deliver", settings, servers),
-        _python("gateway", "gateway", settings, servers, listens=True),
-        _python("api", "api", settings, servers, listens=True),
+        _python("gateway", "gateway", settings, servers),
+        _python("api", "api", settings, servers),
     ]
 
 
 def simulator(settings: Settings, arguments: tuple[str, ...]) -> Child:
     """Describe an open-ended simulator."""
-    return _python("simulator", "local.simulator", settings, ("ingest",), listens=True, arguments=arguments)
+    return _python("simulator", "local.simulator", settings, ("ingest",), arguments=arguments)
 
 
 def _lane(settings: Settings, lane: int, lanes: int, servers: tuple[str, ...]) -> Child:
@@ -70,9 +74,10 @@ def _bytewax(
     return Child(
         name=name,
         argv=(sys.executable, "-m", "bytewax.run", flow, *arguments),
+        folder=ROOT,
         needs=needs,
         environment={**environment_of(settings), **(environment or {})},
-        probe=is_running,
+        steady_after=LANE_IS_STEADY_AFTER,
     )
 
 
@@ -81,16 +86,16 @@ def _python(
     module: str,
     settings: Settings,
     needs: tuple[str, ...],
-    listens: bool,
     arguments: tuple[str, ...] = (),
 ) -> Child:
     return Child(
         name=name,
         argv=(sys.executable, "-m", module, *arguments),
-        ports=(settings.port(name),) if listens else (),
+        folder=ROOT,
+        ports=(settings.port(name),),
         needs=needs,
         environment=environment_of(settings),
-        probe=probes.http(f"{settings.url(name)}/health/ready") if listens else is_running,
+        probe=probes.http(f"{settings.url(name)}/health/ready"),
         stop_within=timedelta(seconds=10),
     )
 

@@ -130,13 +130,14 @@ class Watch:
 
     async def _follow_health(self, process: Process) -> None:
         clock = asyncio.get_running_loop().time
+        steady = clock() + self.child.steady_after.total_seconds()
         deadline = clock() + self.child.start_within.total_seconds()
         failures = 0
         while True:
             try:
                 await self.child.probe()
                 failures = 0
-                if self.state is not State.STOPPING:
+                if self.state is not State.STOPPING and clock() >= steady:
                     self._be_up(clock())
             except NotReadyError as error:
                 failures += 1
