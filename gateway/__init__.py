@@ -1,0 +1,1 @@
+"""Socket.IO for fans: reads the live streams, and the log where they fall short."""

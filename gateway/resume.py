@@ -1,0 +1,244 @@
+"""Joining a match, continuing after a gap, and what happens when neither works: an image that says why."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from gateway import messages
+from gateway.asks import INVALID, TOO_MANY_MATCHES, UNAVAILABLE, Backfill, Join, RefusedError, Since
+from gateway.channel import Channel, Channels, Member
+from gateway.followers import LOG_SKIPPED, NEW_GENERATION, Followers
+from gateway.history import History
+from gateway.messages import EVENTS_A_MESSAGE
+from gateway.wire import Wire
+from gateway.wire_json import Fragment
+from resilience.backoff import Backoff
+from schemas.image import encode_image
+from schemas.partitioning import partition_of
+from storage.log_reads import Page
+from storage.match_reads import MatchView
+from storage.reading import LogUnavailableError
+from telemetry.log import Log
+
+AHEAD_OF_LOG = "you are ahead of the log"
+TOO_FAR_BEHIND = "more was missed than an image and its tail would take"
+
+# An image of 64 KB replaces them at a fiftieth of the bytes.
+_RESUME_AT_MOST = 5_000
+_MATCHES_A_CLIENT = 100
+_TRIES = 3  # to read an image of the generation that is followed
+_FIRST_WAIT = timedelta(milliseconds=100)
+_LONGEST_WAIT = timedelta(seconds=1)
+
+_TASK_FAILED = "task.failed"
+_say = Log("gateway")
+
+
+class Resume:
+    """Lets fans in, and brings back those who lack something.
+
+    Delivery: each event after the floor once and in order. A fan is live only
+    from the moment nothing lies between what it was sent and what the channel
+    has taken; both are looked at without giving way to anything else.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        followers: Followers,
+        history: History,
+        wire: Wire,
+        refresh: Callable[[], Awaitable[None]],
+        shards: int,
+        chance: Callable[[], float],
+    ) -> None:
+        """`refresh` makes the followers look at the heads; it may raise LogUnavailableError."""
+        self._channels = channels
+        self._followers = followers
+        self._history = history
+        self._wire = wire
+        self._refresh = refresh
+        self._shards = shards
+        self._chance = chance
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.followed: dict[str, set[str]] = {}  # client -> its matches
+
+    def connect(self, client: str) -> None:
+        self.followed[client] = set()
+
+    def disconnect(self, client: str) -> None:
+        for match in self.followed.pop(client, set()):
+            self._remove(client, match)
+
+    async def join(self, client: str, ask: Join) -> dict[str, object]:
+        """Let a fan follow a match; the answer holds its floor, events after it come by themselves."""
+        followed = self.followed.get(client, set())
+        if len(followed) >= _MATCHES_A_CLIENT and ask.match not in followed:
+            raise RefusedError(
+                TOO_MANY_MATCHES, f"match: you follow {len(followed)} matches already", "match"
+            )
+        with self._opened(ask.match) as channel:
+            reason = None
+            if ask.since is not None:
+                reason = await self._obstacle(channel, ask.since)
+                if reason is None:
+                    self._admit(client, channel, ask.since.generation, ask.since.seq)
+                    return messages.resumed(ask.match, ask.since.generation, ask.since.seq)
+            view = await self._view(channel)
+            self._admit(client, channel, view.generation, view.seq)
+            return messages.image(ask.match, view.generation, view.seq, _encoded(view), reason)
+
+    def leave(self, client: str, match: str) -> None:
+        self.followed.get(client, set()).discard(match)
+        self._remove(client, match)
+
+    async def backfill(self, ask: Backfill) -> Fragment | dict[str, object]:
+        """Events after a seq, or an image and the reason why not."""
+        with self._opened(ask.match) as channel:
+            reason = await self._other_life(channel, ask.generation)
+            if reason is None:
+                page = await self._page(channel, ask.after_seq, ask.limit)
+                reason = _break(page, ask.generation, ask.after_seq)
+            if reason is None:
+                return messages.backfill(
+                    ask.match, page.generation, page.payloads, page.head_seq, page.is_complete
+                )
+            view = await self._view(channel)
+            return messages.image(ask.match, view.generation, view.seq, _encoded(view), reason)
+
+    def resync(self, channel: Channel, reason: str) -> None:
+        """Give every member that needs one an image, and why."""
+        if channel.members:
+            self._spawn(self._send_images(channel, reason))
+
+    def catch_up(self, channel: Channel, member: Member) -> None:
+        """Send a member what it lacks, then let it into the broadcast."""
+        self._spawn(self._catch_up(channel, member))
+
+    @contextmanager
+    def _opened(self, match: str) -> Iterator[Channel]:
+        """A channel that stays open meanwhile, so that its ring has what is newer than any answer."""
+        shard = partition_of(match, self._shards)
+        channel = self._channels.open(match, shard, self._followers.generation_of(shard))
+        channel.joining += 1
+        try:
+            yield channel
+        except LogUnavailableError as error:
+            raise RefusedError(UNAVAILABLE, f"the log is out of reach ({error.detail}); try again") from error
+        finally:
+            channel.joining -= 1
+            self._channels.close_if_idle(channel)
+
+    def _admit(self, client: str, channel: Channel, generation: int, seq: int) -> None:
+        if client not in self.followed:
+            raise RefusedError(INVALID, "you are not connected any more")
+        self.followed[client].add(channel.match)
+        member = channel.members[client] = Member(client, generation, seq)
+        # Its first step comes after the answer to the join has been queued.
+        self.catch_up(channel, member)
+
+    def _remove(self, client: str, match: str) -> None:
+        channel = self._channels.get(match)
+        if channel is not None:
+            channel.members.pop(client, None)
+            self._channels.close_if_idle(channel)
+
+    async def _obstacle(self, channel: Channel, since: Since) -> str | None:
+        """Why a fan cannot continue after `since`; None when it can."""
+        reason = await self._other_life(channel, since.generation)
+        if reason is not None:
+            return reason
+        page = await self._page(channel, since.seq, 1)
+        if since.generation != channel.generation:
+            return NEW_GENERATION
+        if page.head_seq - since.seq > _RESUME_AT_MOST:
+            return TOO_FAR_BEHIND
+        return _break(page, since.generation, since.seq)
+
+    async def _other_life(self, channel: Channel, generation: int) -> str | None:
+        if generation > channel.generation:
+            await self._refresh()
+        return None if generation == channel.generation else NEW_GENERATION
+
+    async def _page(self, channel: Channel, seq: int, limit: int) -> Page:
+        page = await self._history.events_after(channel, seq, limit)
+        if page.generation != channel.generation:
+            await self._refresh()
+        return page
+
+    async def _view(self, channel: Channel) -> MatchView:
+        """The image at the head, of the generation that the channel follows."""
+        for _ in range(_TRIES):
+            view = await self._history.view(channel)
+            if view.generation == channel.generation:
+                return view
+            await self._refresh()
+        raise LogUnavailableError("its generation keeps changing")
+
+    async def _send_images(self, channel: Channel, reason: str) -> None:
+        waits = Backoff(_FIRST_WAIT, _LONGEST_WAIT, self._chance)
+        while any(member.needs_image for member in channel.members.values()):
+            try:
+                view = await self._view(channel)
+            except LogUnavailableError:
+                await asyncio.sleep(waits.next_delay().total_seconds())
+                continue
+            told = messages.resync(channel.match, reason, view.generation, view.seq, _encoded(view))
+            frame = self._wire.encode("resync", told)
+            for member in list(channel.members.values()):
+                if view.generation != channel.generation:
+                    break
+                if not member.needs_image or not channel.has(member):
+                    continue
+                member.needs_image = False
+                member.start(view.generation, view.seq)
+                await self._wire.send(member.client, frame)
+                self.catch_up(channel, member)
+
+    async def _catch_up(self, channel: Channel, member: Member) -> None:
+        waits = Backoff(_FIRST_WAIT, _LONGEST_WAIT, self._chance)
+        while channel.has(member) and not member.needs_image:
+            if channel.seq is None or member.seq >= channel.seq:
+                member.is_live = True
+                return
+            try:
+                page = await self._page(channel, member.seq, EVENTS_A_MESSAGE)
+            except LogUnavailableError:
+                await asyncio.sleep(waits.next_delay().total_seconds())
+                continue
+            if not channel.has(member) or member.needs_image:
+                return
+            if not page.payloads or _break(page, member.generation, member.seq) is not None:
+                member.needs_image = True
+                await self._send_images(channel, LOG_SKIPPED)
+                return
+            told = messages.events(channel.match, page.generation, member.seq, page.payloads)
+            member.seq = page.seqs[-1]
+            if not await self._wire.send(member.client, self._wire.encode("events", told)):
+                return
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _say.error(_TASK_FAILED, error=error, task=task.get_coro())
+
+
+def _break(page: Page, generation: int, seq: int) -> str | None:
+    """Why a page does not continue after `seq`; None when it does."""
+    if page.generation != generation:
+        return NEW_GENERATION
+    if seq > page.head_seq:
+        return AHEAD_OF_LOG
+    if page.seqs[:1] not in ([], [seq + 1]) or (not page.seqs and seq < page.head_seq):
+        return LOG_SKIPPED
+    return None
+
+
+def _encoded(view: MatchView) -> bytes | None:
+    return None if view.image is None else encode_image(view.image)
