@@ -6,15 +6,22 @@ drop the file locks of the first.
 
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 
 import settings
-from recovery.prepare import prepare_in_child
+from recovery.prepare import HeldStore, prepare_in_child
+
+_held: list[HeldStore] = []  # locked until the process ends, however it ends
 
 
 def prepare_recovery() -> None:
-    """Prepare the store that this command line names (`-r`), if it names one."""
+    """Lock and prepare the store that this command line names (`-r`), if it names one.
+
+    In a cluster, process 0 does it for all.
+    """
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-r", "--recovery-directory", default=settings.bytewax_recovery_directory())
-    directory = parser.parse_known_args(sys.argv[1:])[0].recovery_directory
-    if directory:
-        prepare_in_child(directory)
+    parser.add_argument("-i", "--process-id", type=int, default=0)
+    given = parser.parse_known_args(sys.argv[1:])[0]
+    if given.recovery_directory and given.process_id == 0:
+        _held.append(prepare_in_child(Path(given.recovery_directory)))

@@ -78,6 +78,7 @@ class Committer:
         self._waiting: deque[Work] = deque()
         self._rows_waiting = 0
         self._failure: BaseException | None = None
+        self._closing = False
         self._reader: psycopg.Connection | None = None  # of the workers: images, fences
         self._reader_lock = threading.Lock()
         self._writer: psycopg.Connection | None = None  # of the committer's thread
@@ -108,7 +109,7 @@ class Committer:
         """Hand batches over; blocks while too much waits."""
         log = self._logs[shard]
         with self._changed:
-            while self._is_crowded_for(log) and self._failure is None:
+            while self._is_crowded_for(log, batches) and self._failure is None:
                 self._changed.wait()
             self._raise_failure()
         with log.lock:
@@ -120,11 +121,16 @@ class Committer:
                 self._rows_waiting += work.size
                 self._changed.notify_all()
 
-    def _is_crowded_for(self, log: ShardLog) -> bool:
-        """Whether a worker should wait: for room, or for unfolded pieces that keep a busy shard from folding ahead."""
+    def _is_crowded_for(self, log: ShardLog, batches: Sequence[EventBatch]) -> bool:
+        """Whether a worker should wait for room, or for what keeps a busy shard from folding ahead.
+
+        Under load there is always something waiting, so one unfolded piece
+        would make every later one unfolded too.
+        """
         if self._rows_waiting > self._limits.waiting_rows:
             return True
-        return bool(log.waiting_raw) and self._rows_waiting > self._limits.transaction_rows
+        busy = self._rows_waiting > self._limits.transaction_rows // 8
+        return bool(log.waiting_raw) and busy and not log.unanswered(batches)
 
     def _fold_ahead(self, log: ShardLog, batches: Sequence[EventBatch]) -> Prepared | None:
         """Fold now, if memory alone can answer everything and nothing unfolded is in front."""
@@ -146,12 +152,25 @@ class Committer:
             self._raise_failure()
             return log.committed
 
+    def close(self) -> None:
+        """Commit what waits, end the thread and leave the database; the shards stay as they are."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise CommitterFailedError(str(self._failure)) from self._failure
 
     def _reader_connection(self) -> psycopg.Connection:
         if self._reader is None or self._reader.closed or self._reader.broken:
+            if self._reader is not None:
+                self._reader.close()
             self._reader = connect(self._dsn, "touchline-enrich-reader")
         return self._reader
 
@@ -161,13 +180,15 @@ class Committer:
         try:
             while True:
                 with self._changed:
-                    if not self._waiting:
+                    if not self._waiting and not self._closing:
                         self._changed.wait(_IDLE_SECONDS)
                     works = self._take()
                 if works:
                     self._commit(works)
-                else:
-                    self._checkpoint_idle_shards()
+                    continue
+                self._checkpoint_idle_shards()
+                if self._closing:
+                    return
         except BaseException as error:
             _log.exception("committer.stopped")
             with self._changed:
@@ -293,6 +314,8 @@ class Committer:
 
     def _writer_connection(self) -> psycopg.Connection:
         if self._writer is None or self._writer.closed or self._writer.broken:
+            if self._writer is not None:
+                self._writer.close()
             self._writer = connect(self._dsn, "touchline-enrich-writer")
             self._writer.add_notice_handler(self._notice)
         return self._writer

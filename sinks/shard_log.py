@@ -27,8 +27,8 @@ from storage.images import Rebuilt
 IMAGES_KEPT = 500
 # Keys kept per shard to answer look-ups without the database; about 3 MB.
 RECENT_KEYS = 20_000
-# Clean batches after a start before "not seen" is trusted again.
-SETTLING_BATCHES = 5
+# Clean rows after a start before "not seen" is trusted again.
+SETTLING_ROWS = 1_000
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 Rebuild = Callable[[str], Rebuilt]
@@ -155,7 +155,7 @@ class ShardLog:
         self.position = head.position
         self.chain = head.chain
         self._appended_at_us = head.appended_at_us
-        self._settling = SETTLING_BATCHES
+        self._settling = SETTLING_ROWS
         self._matches.clear()
         self._recent.clear()
         # A checkpoint must never claim what a later piece has read and not committed.
@@ -237,7 +237,7 @@ class ShardLog:
                     self._reject(piece, place, letter_of(batch, entry, reason, detail))
             following = max(self._next_offsets.get(place.topic, 0), batch.next_offset)
             self._next_offsets[place.topic] = following
-        self._settling = SETTLING_BATCHES if found else max(0, self._settling - 1)
+        self._settling = SETTLING_ROWS if found else max(0, self._settling - len(piece.rows))
         self.position, self.chain = piece.position, piece.chain
         piece.next_offsets = dict(self._next_offsets)
         self._save_images(piece, touched)
