@@ -176,6 +176,17 @@ def test_a_repeat_leaves_no_trace(new_writer: NewWriter, database: psycopg.Conne
     assert _letters(database) == []
 
 
+def test_suspicion_alone_drops_nothing(new_writer: NewWriter, database: psycopg.Connection) -> None:
+    """A ring full of collisions, or one from another log, marks everything; the log knows better."""
+    writer = new_writer()
+    for number in range(20):
+        writer.write(*[a_pass(f"p{number}-{n}") for n in range(3)], suspects=[0, 1, 2])
+    writer.settle()
+    assert len(_log(database)) == 60
+    assert writer.committer.counts["looked_up"] == 60
+    _assert_sound(database)
+
+
 def test_an_unmarked_repeat_is_caught_by_the_unique_key(
     new_writer: NewWriter, database: psycopg.Connection
 ) -> None:
