@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import httpx
@@ -51,12 +51,14 @@ class SensorPush:
         url: str,
         on_taken: Callable[[Sequence[Sent]], None],
         jitter: random.Random,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.retries = 0
         self._client = client
         self._url = url
         self._on_taken = on_taken
         self._jitter = jitter
+        self._pause = pause
         self._waiting: deque[Send] = deque()
         self._under_way = 0
         self._at_once = _RECORDS_AT_ONCE
@@ -99,7 +101,7 @@ class SensorPush:
                 await self._push(batch[: self._at_once])
                 await self._push(batch[self._at_once :])
                 return
-            await asyncio.sleep(answer.after_seconds or delay * self._jitter.uniform(0.5, 1.0))
+            await self._pause(answer.after_seconds or delay * self._jitter.uniform(0.5, 1.0))
             delay = min(2 * delay, _LONGEST_RETRY_SECONDS)
 
     async def _post(self, batch: Sequence[Send]) -> "_Receipt | _Again":

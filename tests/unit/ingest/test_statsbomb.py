@@ -1,0 +1,303 @@
+"""StatsBomb lines as records: one for each, whatever the line holds."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.vendors import VendorFormatError, mapper
+from ingest.vendors.statsbomb import Mapper
+from schemas.fold import advance, empty_image
+from schemas.image import goal_timeline
+from schemas.raw import MAX_REVISION, BroadcastEvent
+from settings import ROOT
+
+REAL = ROOT.parent / "shared" / "real" / "events"
+
+PASS: dict[str, Any] = {
+    "_event_time": "2024-03-16T20:00:01.196Z",
+    "id": "ae7fa270-0000-4000-8000-000000000001",
+    "index": 5,
+    "period": 1,
+    "timestamp": "00:00:01.196",
+    "minute": 0,
+    "second": 1,
+    "type": {"id": 30, "name": "Pass"},
+    "team": {"id": 1, "name": "Fjordheim"},
+    "player": {"id": 7, "name": "Søren Haugen"},
+    "location": [60.0, 40.0],
+    "pass": {"recipient": {"id": 8, "name": "Åsa Berg"}, "length": 12.0},
+}
+
+
+def a_line(**changes: Any) -> bytes:
+    """The line of a pass, with some fields changed; None leaves a field out."""
+    fields = {name: value for name, value in {**PASS, **changes}.items() if value is not None}
+    return json.dumps(fields).encode()
+
+
+def an_event(kind: str, **changes: Any) -> BroadcastEvent:
+    """What a line of this StatsBomb type becomes, its teams known."""
+    changes = {"type": {"id": 0, "name": kind}, "pass": None, **changes}
+    return mapped(Mapper("m", home_team="Fjordheim"), a_line(**changes))
+
+
+def mapped(one: Mapper, line: bytes) -> BroadcastEvent:
+    event = one.map(line)
+    assert isinstance(event, BroadcastEvent)
+    return event
+
+
+def test_a_pass_keeps_who_where_and_when() -> None:
+    event = an_event("Pass", **{"pass": PASS["pass"]})
+    assert (event.match, event.source_event_id, event.type) == ("m", PASS["id"], "pass")
+    assert event.occurred_at == datetime(2024, 3, 16, 20, 0, 1, 196000, tzinfo=UTC)
+    body = event.body
+    assert (body.side, body.period, body.clock) == ("home", 1, 1)
+    assert (body.player, body.other_player, body.outcome) == ("Søren Haugen", "Åsa Berg", "complete")
+    assert (body.x, body.y) == (52.5, 34.0)  # the middle of the pitch, in metres
+
+
+def test_the_mapper_is_found_by_its_name() -> None:
+    assert isinstance(mapper("statsbomb", "m"), Mapper)
+
+
+# Every type of the vendor's documentation.
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("50/50", "fifty_fifty"),
+        ("Bad Behaviour", "bad_behaviour"),
+        ("Ball Receipt*", "ball_receipt"),
+        ("Ball Recovery", "ball_recovery"),
+        ("Block", "block"),
+        ("Camera On", "camera_on"),
+        ("Camera off", "camera_off"),
+        ("Carry", "carry"),
+        ("Clearance", "clearance"),
+        ("Dispossessed", "dispossessed"),
+        ("Dribble", "dribble"),
+        ("Dribbled Past", "dribbled_past"),
+        ("Duel", "duel"),
+        ("Error", "error"),
+        ("Foul Committed", "foul_committed"),
+        ("Foul Won", "foul_won"),
+        ("Goal Keeper", "goalkeeper"),
+        ("Half End", "period_end"),
+        ("Half Start", "period_start"),
+        ("Injury Stoppage", "injury_stoppage"),
+        ("Interception", "interception"),
+        ("Miscontrol", "miscontrol"),
+        ("Offside", "offside"),
+        ("Own Goal Against", "own_goal"),
+        ("Own Goal For", "own_goal_for"),
+        ("Pass", "pass"),
+        ("Player Off", "player_off"),
+        ("Player On", "player_on"),
+        ("Pressure", "pressure"),
+        ("Referee Ball-Drop", "referee_ball_drop"),
+        ("Shield", "shield"),
+        ("Shot", "shot"),
+        ("Starting XI", "lineup"),
+        ("Substitution", "substitution"),
+        ("Tactical Shift", "tactical_shift"),
+        ("A Type They Add Next Year", "a_type_they_add_next_year"),
+    ],
+)
+def test_every_type_has_a_name_of_ours(theirs: str, ours: str) -> None:
+    assert an_event(theirs).type == ours
+
+
+@pytest.mark.parametrize(
+    ("outcome", "of", "ours"),
+    [
+        ("Goal", "Open Play", "goal"),
+        ("Goal", "Penalty", "goal"),
+        ("Saved", "Penalty", "penalty_missed"),
+        ("Off T", "Open Play", "shot"),
+    ],
+)
+def test_a_shot_is_named_by_what_came_of_it(outcome: str, of: str, ours: str) -> None:
+    event = an_event("Shot", shot={"outcome": {"id": 0, "name": outcome}, "type": {"id": 0, "name": of}})
+    assert (event.type, event.body.outcome) == (ours, outcome)
+
+
+@pytest.mark.parametrize("where", ["foul_committed", "bad_behaviour"])
+@pytest.mark.parametrize(
+    ("card", "ours"),
+    [("Yellow Card", "yellow_card"), ("Second Yellow", "second_yellow_card"), ("Red Card", "red_card")],
+)
+def test_a_card_is_the_record_whatever_it_was_shown_for(where: str, card: str, ours: str) -> None:
+    """One line is one record: the foul lives on in it."""
+    kind = "Foul Committed" if where == "foul_committed" else "Bad Behaviour"
+    event = an_event(kind, **{where: {"card": {"id": 0, "name": card}}})
+    assert event.type == ours
+
+
+def test_an_own_goal_counts_for_the_other_side_and_once() -> None:
+    """The vendor tells it twice: against its scorer's team, and for the other."""
+    image = empty_image("m")
+    image = advance(image, an_event("Own Goal Against"))
+    image = advance(image, an_event("Own Goal For", id="other", team={"id": 2, "name": "Costa Verde"}))
+    assert (image.score.home, image.score.away) == (0, 1)
+
+
+def test_a_failed_pass_says_how() -> None:
+    assert (
+        an_event("Pass", **{"pass": {"outcome": {"id": 9, "name": "Incomplete"}}}).body.outcome
+        == "Incomplete"
+    )
+
+
+def test_who_comes_on_is_the_other_player() -> None:
+    swap = {"outcome": {"id": 103, "name": "Tactical"}, "replacement": {"id": 3, "name": "Bench Boy"}}
+    assert an_event("Substitution", substitution=swap).body.other_player == "Bench Boy"
+
+
+@pytest.mark.parametrize(
+    ("period", "outcome"), [(1, ""), (2, "full_time"), (3, ""), (4, "full_time"), (5, "full_time")]
+)
+def test_the_match_ends_with_a_period_that_may_be_its_last(period: int, outcome: str) -> None:
+    """Extra time shows as live again: a later start outranks an earlier end."""
+    assert an_event("Half End", period=period, minute=45 * min(period, 2)).body.outcome == outcome
+
+
+def test_a_clock_that_restarts_each_period_is_read_on() -> None:
+    """`timestamp` restarts, minute and second do not."""
+    event = an_event("Pressure", period=2, minute=45, second=4, timestamp="00:00:04.000")
+    assert (event.body.period, event.body.clock) == (2, 45 * 60 + 4)
+
+
+@pytest.mark.parametrize(("period", "stamp"), [(1, "20:10:00.5"), (2, "21:12:00.5")])
+def test_a_line_without_a_stamp_is_dated_from_kick_off(period: int, stamp: str) -> None:
+    kick_off = datetime(2024, 3, 16, 20, 0, tzinfo=UTC)
+    line = a_line(_event_time=None, period=period, timestamp="00:10:00.500", minute=50)
+    event = Mapper("m", kick_off=kick_off).map(line)
+    assert event.occurred_at == datetime.fromisoformat(f"2024-03-16T{stamp}+00:00")
+
+
+def lineups() -> list[bytes]:
+    lineup = {"type": {"id": 35, "name": "Starting XI"}, "pass": None, "minute": 0, "second": 0}
+    home = a_line(**lineup, id="l1", index=1, team={"id": 1, "name": "Fjordheim"})
+    away = a_line(**lineup, id="l2", index=2, team={"id": 2, "name": "Costa Verde"})
+    return [home, away]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0,), (1,)])
+def test_either_line_up_tells_who_is_at_home(order: tuple[int, ...]) -> None:
+    one = Mapper("m")
+    for number in order:
+        one.map(lineups()[number])
+    assert mapped(one, a_line()).body.side == "home"
+    assert mapped(one, a_line(team={"id": 2, "name": "Costa Verde"})).body.side == "away"
+
+
+def test_before_a_line_up_no_side_is_claimed() -> None:
+    assert mapped(Mapper("m"), a_line()).body.side is None
+
+
+def test_a_feed_that_names_the_home_team_needs_no_line_up() -> None:
+    """And then a mapper that starts in the middle maps as one that saw it all."""
+    fresh = Mapper("m", home_team="Costa Verde")
+    assert mapped(fresh, a_line()).body.side == "away"
+    assert [mapped(fresh, line).body.side for line in lineups()] == ["away", "home"]
+
+
+def test_a_line_up_names_its_team() -> None:
+    home, away = (mapped(Mapper("m", home_team="Fjordheim"), line).body for line in lineups())
+    assert (home.home, home.away) == ("Fjordheim", "")
+    assert (away.home, away.away) == ("", "Costa Verde")
+
+
+def test_one_id_three_times_with_different_bodies_is_three_revisions() -> None:
+    """The vendor counts no revisions; what it said first must not swallow what it says next."""
+    one = Mapper("m", home_team="Fjordheim")
+    lines = [a_line(), a_line(player={"id": 9, "name": "Another"}), a_line(duration=1.5)]
+    events = [one.map(line) for line in lines]
+    assert len({event.source_event_id for event in events}) == 1
+    assert len({event.revision for event in events}) == 3
+    assert all(0 <= event.revision < 2**40 <= MAX_REVISION for event in events)
+
+
+def test_the_same_said_again_is_the_same_revision() -> None:
+    """Field order, spacing and the place in the file mean nothing."""
+    fields = json.loads(a_line())
+    again = json.dumps(dict(reversed(fields.items())) | {"index": 977}, indent=1).replace("\n", " ").encode()
+    one = Mapper("m")
+    assert one.map(a_line()) == one.map(again)
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        (b"", "line"),
+        (b"half of a li", "line"),
+        (a_line()[:80], "line"),
+        (b"\xff\xfe", "line"),
+        (b"[" * 100_000, "line"),
+        (b"[]", "line"),
+        (b"{}", "id"),
+        (a_line(id=None), "id"),
+        (a_line(id=7), "id"),
+        (a_line(id=""), "invalid_record"),
+        (a_line(type=None), "type"),
+        (a_line(type={"id": 30}), "type.name"),
+        (a_line(type={"id": 30, "name": "?!"}), "type.name"),
+        (a_line(team=None), "team"),
+        (a_line(minute=None), "minute"),
+        (a_line(second="x"), "second"),
+        (a_line(period=9), "invalid_record"),
+        (a_line(minute=-1), "invalid_record"),
+        (a_line(_event_time=None, timestamp=None), "timestamp"),
+        (a_line(_event_time=None, timestamp="soon"), "timestamp"),
+        (a_line(_event_time="yesterday"), "_event_time"),
+        (a_line(foul_committed={"card": {"id": 1, "name": "Green Card"}}, **{"pass": None}), "card"),
+        (a_line(player={"id": 1, "name": "nul\0"}), "forbidden_character"),
+        (a_line(id="x" * 200), "invalid_record"),
+    ],
+)
+def test_a_line_that_is_none_says_what_is_wrong(line: bytes, field: str) -> None:
+    """It is forwarded as it came, and ends as a dead letter."""
+    with pytest.raises(VendorFormatError) as raised:
+        Mapper("m").map(line)
+    assert raised.value.field == field
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is not there")
+def test_a_real_match_comes_to_what_was_computed_apart() -> None:
+    """A whole match of another's making, against a truth computed by another program."""
+    oracle = json.loads((REAL / "oracle_15986.json").read_bytes())
+    lines = Path(REAL / "barcelona_girona_15986.jsonl").read_bytes().splitlines()
+    one = Mapper("m")
+    events = [mapped(one, line) for line in lines]
+    assert len(events) == oracle["records"]
+    assert len({(event.source_event_id, event.revision) for event in events}) == oracle["records"]
+
+    teams = {"home": oracle["teams"][0], "away": oracle["teams"][1]}
+    image = empty_image("m")
+    for event in events:
+        image = advance(image, event)
+    assert {teams["home"]: image.score.home, teams["away"]: image.score.away} == oracle["final_score"]
+    assert image.status == "finished"
+    assert [
+        (line.period, line.clock // 60, line.clock % 60, teams[line.side], line.id)
+        for line in goal_timeline(image)
+    ] == [(g["period"], g["minute"], g["second"], g["team"], g["event_id"]) for g in oracle["goal_timeline"]]
+
+    names = {"yellow_card": "Yellow Card", "red_card": "Red Card", "second_yellow_card": "Second Yellow"}
+    cards = [
+        [(e.body.clock or 0) // 60, teams[e.body.side or ""], names[e.type], e.body.player]
+        for e in events
+        if e.type in names
+    ]
+    assert cards == oracle["cards"]
+    passes = Counter(teams[e.body.side or ""] for e in events if e.type == "pass")
+    complete = Counter(
+        teams[e.body.side or ""] for e in events if e.type == "pass" and e.body.outcome == "complete"
+    )
+    assert passes == oracle["passes"]
+    assert complete == oracle["passes_completed"]
+    assert sum(e.type == "substitution" for e in events) == oracle["substitutions"]

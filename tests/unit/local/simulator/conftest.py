@@ -1,0 +1,8 @@
+"""The simulator runs on asyncio alone."""
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
