@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 
 from schemas.partitioning import partition_of
 from schemas.raw import (
+    TOPIC_OF_SOURCE,
     BroadcastBody,
     BroadcastEvent,
     RawEvent,
@@ -17,7 +18,6 @@ from schemas.raw import (
     SensorEvent,
     SocialBody,
     SocialEvent,
-    TOPIC_OF_SOURCE,
     source_of,
 )
 

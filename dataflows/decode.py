@@ -27,7 +27,7 @@ def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
     entries: list[Event | DeadLetter] = []
     for offset, key, value in batch.records:
         parsed = parse(value)
-        if type(parsed) is Rejection:
+        if isinstance(parsed, Rejection):
             refusal = parsed
         elif source_of(parsed) != source:
             detail = f"{topic} carries records of {source}, this one is of {source_of(parsed)}"

@@ -1,11 +1,12 @@
 """The edges of one lane of `enrich`: its settings, its Kafka source and its log sink."""
 
+import atexit
 import gc
 import logging
 import os
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import settings as configuration
 from dataflows.recovery_store import prepare_recovery
@@ -20,11 +21,16 @@ from storage import resume
 from storage.append import StaleFenceError
 from storage.connect import connect
 from storage.resume import TopicLife
+from telemetry import log as telemetry
+from telemetry.log import Log
 
+_PUBLISHED_WITHIN = timedelta(seconds=5)
 EXIT_FAILED = 70
 EXIT_FENCED = 75  # another process holds the shards: a supervisor must not hurry to start us again
 
-_log = logging.getLogger("touchline.lane")
+LEFT = "lane.stopped"
+
+_log = Log("lane")
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Lane:
 def open_lane() -> Lane:
     """Connect a lane to its servers, as the environment says; raise by name what does not fit."""
     settings = configuration.load()
+    telemetry.configure()
     prepare_recovery()
     _tune_interpreter()
     numbers = _number_topics(settings)
@@ -52,6 +59,9 @@ def open_lane() -> Lane:
         clock=lambda: datetime.now(UTC),
         on_fatal=_leave,
     )
+    # A flow that ends commits what waits, and then gives Redis what was committed.
+    atexit.register(publisher.close, _PUBLISHED_WITHIN)
+    atexit.register(committer.close)
 
     def starting_offsets(shard: int) -> dict[str, int]:
         with connect(settings.postgres, "touchline-enrich-start") as connection:
@@ -90,6 +100,6 @@ def _tune_interpreter() -> None:
 
 def _leave(error: BaseException) -> None:
     """End the process from the committer's thread: an idle worker would not notice for long."""
-    _log.critical("lane.stopped error=%s: %s", type(error).__name__, error)
+    _log.error(LEFT, kind=type(error).__name__, detail=str(error))
     logging.shutdown()
     os._exit(EXIT_FENCED if isinstance(error, StaleFenceError) else EXIT_FAILED)

@@ -53,4 +53,4 @@ class EventBatch(NamedTuple):
 
 def offset_of(entry: Event | DeadLetter) -> int:
     """Where an entry was read."""
-    return entry.offset if type(entry) is Event else entry.origin.offset
+    return entry.offset if isinstance(entry, Event) else entry.origin.offset

@@ -5,7 +5,6 @@ one query, and publishes after the commit. Batches adapt by themselves:
 while one commit is under way, the next one fills.
 """
 
-import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +24,17 @@ from storage.append import Expectation, append, begin_new_life, has_lost, read_h
 from storage.connect import connect
 from storage.copy_rows import Checkpoint
 from storage.images import rebuild
+from telemetry.log import Log
 
 _CHECKPOINT_EVERY = timedelta(seconds=1)
 _IDLE_SECONDS = 1.0
 
-_log = logging.getLogger("touchline.committer")
+NEW_LIFE = "log.new_life_begun"
+REDONE = "append.redone"
+POSTPONED = "checkpoint.postponed"
+STOPPED = "committer.stopped"
+
+_log = Log("committer")
 
 
 class Publisher(Protocol):
@@ -96,7 +101,7 @@ class Committer:
             head = read_head(connection, shard)
             if snapshot is not None and has_lost(connection, shard, *snapshot):
                 owned = begin_new_life(connection, owned)
-                _log.warning("log.new_life shard=%s generation=%s", shard, owned.generation)
+                _log.warning(NEW_LIFE, shard=shard, generation=owned.generation)
             offsets = resume.next_offsets(connection, shard)
             resume.prune_checkpoints(connection, shard)
         with self._changed:
@@ -189,8 +194,8 @@ class Committer:
                 self._checkpoint_idle_shards()
                 if self._closing:
                     return
-        except BaseException as error:
-            _log.exception("committer.stopped")
+        except BaseException as error:  # noqa: BLE001 - a thread that ends unheard would stop the lane
+            _log.error(STOPPED, error=error)
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
@@ -218,7 +223,7 @@ class Committer:
             except psycopg.Error as error:
                 verdict = judge(error)
                 self.counts["redone"] += 1
-                _log.warning("append.redone verdict=%s error=%s", verdict.name, str(error).strip())
+                _log.warning(REDONE, verdict=verdict.name, detail=str(error).strip())
                 if verdict is Verdict.BUG:
                     raise
                 self._take_back({work.log for work in works}, works)
@@ -307,7 +312,7 @@ class Committer:
         try:
             append(self._writer_connection(), expected, copies_of([], checkpoints, now))
         except psycopg.Error as error:
-            _log.warning("checkpoint.postponed error=%s", str(error).strip())
+            _log.warning(POSTPONED, detail=str(error).strip())
             return
         for log, checkpoint in zip(idle, checkpoints, strict=True):
             log.checkpointed_at, log.checkpointed_offsets = now, checkpoint.next_offsets

@@ -5,7 +5,6 @@ folded again the head is read anew and every key in doubt is looked up,
 under the lock.
 """
 
-import logging
 import random
 import time
 from collections import Counter
@@ -22,12 +21,15 @@ from sinks.shard_log import KnownInLog, LetterKey, Prepared, ShardLog
 from sinks.transaction import Work, copies_of, expectations
 from storage.append import finish, known_letters, lock_and_look_up, read_head, roll_back
 from storage.images import rebuild
+from telemetry.log import Log
 
 _CONFLICTS_ALLOWED = 2
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
-_log = logging.getLogger("touchline.committer")
+WAITED = "append.waited"
+
+_log = Log("committer")
 
 Connect = Callable[[], psycopg.Connection]
 Clock = Callable[[], datetime]
@@ -60,7 +62,7 @@ def redo(
             elif verdict is Verdict.BUG:
                 raise
             else:
-                _log.warning("append.waits seconds=%.2f error=%s", pause, str(error).strip())
+                _log.warning(WAITED, seconds=pause, detail=str(error).strip())
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 

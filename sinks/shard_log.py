@@ -219,7 +219,7 @@ class ShardLog:
         for batch in batches:
             place = _Place(batch, self._topics[batch.topic], known.letters)
             for entry in batch.entries:
-                if type(entry) is DeadLetter:
+                if isinstance(entry, DeadLetter):
                     self._reject(piece, place, entry)
                     continue
                 there = self._recent.get(entry.key)
@@ -231,7 +231,7 @@ class ShardLog:
                     continue
                 try:
                     self._fold(piece, place.topic, entry, touched)
-                except Exception as error:  # the fold is total: what it raises is this event's own
+                except Exception as error:  # noqa: BLE001 - the fold is total: this is the event's own
                     reason = _REASONS.get(type(error), letters.FOLD_FAILED)
                     detail = f"{type(error).__name__}: {error}"
                     self._reject(piece, place, letter_of(batch, entry, reason, detail))
@@ -249,9 +249,7 @@ class ShardLog:
         if match.is_retired:
             raise RetiredMatchError(raw.match)
         before = match.image
-        image, live = fold(
-            before, raw, event.key.hex(), piece.appended_at, event.importance, event.language
-        )
+        image, live = fold(before, raw, event.key.hex(), piece.appended_at, event.importance, event.language)
         payload = encode_live(live)
         chain = next_chain(piece.chain, event.key, event.body_hash)
         position = piece.position + 1

@@ -23,9 +23,6 @@ from storage.copy_rows import (
 )
 from storage.simple_query import CopyIn
 
-# Events of one stream entry at most: enough to make Redis cheap, small enough to read quickly.
-PACK_ROWS = 1_000
-
 
 @dataclass(slots=True, eq=False)
 class Work:
@@ -93,26 +90,17 @@ def copies_of(pieces: Sequence[Prepared], checkpoints: Sequence[Checkpoint], now
 
 
 def deliveries_of(log: ShardLog, pieces: Sequence[Prepared]) -> list[Delivery]:
-    """The committed rows of one shard as runs for its stream; pieces grow together up to PACK_ROWS."""
-    runs: list[Delivery] = []
-    for piece in pieces:
-        if not piece.rows:
-            continue
-        if runs and len(runs[-1].payloads) + len(piece.payloads) <= PACK_ROWS:
-            run = runs[-1]
-            runs[-1] = run._replace(
-                position=piece.position, chain=piece.chain, payloads=run.payloads + piece.payloads
-            )
-            continue
-        runs.append(
-            Delivery(
-                log.shard,
-                log.owned.generation,
-                piece.prev_position,
-                piece.prev_chain,
-                piece.position,
-                piece.chain,
-                piece.payloads,
-            )
+    """The committed rows of one shard as runs for its stream."""
+    return [
+        Delivery(
+            log.shard,
+            log.owned.generation,
+            piece.prev_position,
+            piece.prev_chain,
+            piece.position,
+            piece.chain,
+            piece.payloads,
         )
-    return runs
+        for piece in pieces
+        if piece.rows
+    ]

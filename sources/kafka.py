@@ -149,11 +149,11 @@ class _Reader:
             if error is not None:
                 self._raise_if_fatal(message, error)
                 continue
-            place = (message.topic(), message.partition())
+            place = _place(message)
             batch = batches.get(place)
             if batch is None:
                 batch = batches[place] = []
-            batch.append((message.offset(), message.key(), message.value()))
+            batch.append((message.offset() or 0, message.key(), message.value()))
         for place, records in batches.items():
             part = self._slices[place]
             part.read_on = records[-1][0] + 1
@@ -164,9 +164,13 @@ class _Reader:
 
     def _raise_if_fatal(self, message: Message, error: KafkaError) -> None:
         if error.fatal() or error.code() in _FATAL:
-            part = self._slices.get((message.topic(), message.partition()))
-            start = part.next if part else -1
-            raise TopicUnreadableError(message.topic(), message.partition(), start, error.str())
+            part = self._slices.get(_place(message))
+            raise TopicUnreadableError(*_place(message), part.next if part else -1, error.str())
+
+
+def _place(message: Message) -> tuple[str, int]:
+    """Topic and partition, which every message that was read has."""
+    return message.topic() or "", message.partition() or 0
 
 
 class _ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], dict[str, int]]):
@@ -231,10 +235,8 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]]):
     def list_parts(self) -> list[str]:
         return [shard_key(shard) for shard in self._shards]
 
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: dict[str, int] | None
-    ) -> _ShardPartition:
-        """Start where the log says: the snapshot's offsets are never ahead of it, and repeats cost time only."""
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, int] | None) -> _ShardPartition:
+        """Start where the log says: the snapshot's offsets are never ahead of it."""
         shard = int(for_part)
         start = self._starting_offsets(shard)
         slices = [

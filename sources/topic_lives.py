@@ -1,7 +1,7 @@
 """Which life of a topic the cluster holds now: a topic that was recreated has another id."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -22,14 +22,15 @@ class TopicMissingError(RuntimeError):
     """A topic that must be there is not, or has another number of partitions."""
 
     def __init__(self, topic: str, reason: str) -> None:
-        super().__init__(f"topic {topic}: {reason}; `./dev up` creates topics, see docs for a cluster of your own")
+        super().__init__(f"topic {topic}: {reason}; ./dev prepare creates what is missing")
         self.topic = topic
         self.reason = reason
 
 
 def describe_topics(bootstrap: str, names: Sequence[str], partitions: int) -> list[LiveTopic]:
     """Ask the cluster for its id and the topics' ids; raise TopicMissingError when one does not fit."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2, "error_cb": lambda _: None})
+    config: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 2, "error_cb": lambda _: None}
+    admin = AdminClient(config)
     cluster_id = admin.describe_cluster(request_timeout=_SECONDS).result(_SECONDS).cluster_id
     described: list[LiveTopic] = []
     for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=_SECONDS).items():

@@ -66,7 +66,10 @@ RETURNING generation
 """
 
 _HEAD = """
-SELECT position, chain, (extract(EPOCH FROM appended_at - timestamptz '2000-01-01 00:00+00') * 1000000)::bigint
+SELECT
+    position,
+    chain,
+    (extract(EPOCH FROM appended_at - timestamptz '2000-01-01 00:00+00') * 1000000)::bigint
 FROM events WHERE shard = %(shard)s ORDER BY position DESC LIMIT 1
 """
 
@@ -147,9 +150,7 @@ def check(connection: psycopg.Connection, expected: Sequence[Expectation]) -> by
     return statement.as_bytes(connection)
 
 
-def append(
-    connection: psycopg.Connection, expected: Sequence[Expectation], copies: Sequence[CopyIn]
-) -> None:
+def append(connection: psycopg.Connection, expected: Sequence[Expectation], copies: Sequence[CopyIn]) -> None:
     """Check and copy in one transaction and one round trip.
 
     Raises StaleFenceError, or psycopg's error: HEAD_MOVED in `sqlstate` when

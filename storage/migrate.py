@@ -6,7 +6,6 @@ one advisory lock, so that any number of starting processes may call it.
 
 from hashlib import sha256
 from pathlib import Path
-from typing import LiteralString, cast
 
 import psycopg
 
@@ -58,7 +57,7 @@ def _apply(connection: psycopg.Connection, path: Path) -> bool:
             raise MigrationChangedError(path.name)
         return False
     with connection.transaction():
-        connection.execute(cast("LiteralString", text), prepare=False)
+        connection.execute(text, prepare=False)
         connection.execute(
             "INSERT INTO schema_migrations (version, name, digest) VALUES (%s, %s, %s)",
             (version, path.name, digest),

@@ -94,7 +94,9 @@ def _cut(seed: int) -> tuple[dict[int, list[RawBatch]], dict[str, list[str]]]:
     for number in range(600):
         match = chance.choice(matches)
         at = a_pass().occurred_at + timedelta(seconds=chance.uniform(-40, 40) + number / 5)
-        records[partition_of(match, SHARDS)].append(encoded(a_pass(f"p{number}", match=match, occurred_at=at)))
+        records[partition_of(match, SHARDS)].append(
+            encoded(a_pass(f"p{number}", match=match, occurred_at=at))
+        )
         expected[match].append(f"p{number}")
     batches: dict[int, list[RawBatch]] = {}
     for shard, values in records.items():

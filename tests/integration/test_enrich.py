@@ -73,6 +73,10 @@ def _rows(settings: Settings) -> int:
         return int(row[0])
 
 
+def _wait_for_rows(settings: Settings, before: int) -> None:
+    eventually(lambda: _rows(settings) > before, LONG)
+
+
 def _assert_order(settings: Settings) -> None:
     """In each match the offsets rise with seq, and seq is gapless."""
     with closing(psycopg.connect(settings.postgres)) as connection:
@@ -120,7 +124,7 @@ def test_a_killed_lane_is_continued_exactly(installation: Settings, tmp_path: Pa
             env=_environment(installation, stop_at_end=False),
             stderr=subprocess.DEVNULL,
         )
-        eventually(lambda before=before: _rows(installation) > before or lane.poll() is not None, LONG)
+        _wait_for_rows(installation, before)
         lane.send_signal(signal.SIGKILL)
         lane.wait()
         if before == 0:
