@@ -1,0 +1,53 @@
+"""Make the log of what the sources say: every event once, in its match's order.
+
+   sensor-events  broadcast-events  social-events  derived-events     Kafka, one partition per shard
+          \\              |                |              /
+                         read                          sources/kafka.py: facts first
+                           |  RawBatch: bytes of one partition
+                         decode                        dataflows/decode.py
+                           |  EventBatch: events and dead letters, in order
+                         dedupe                        dataflows/dedupe.py: marks, never drops
+                           |  the same, suspects marked
+                         enrich                        dataflows/enrichment.py
+                           |  the same, with importance and language
+                         append                        sinks/event_log.py: order, fold, store
+                           |
+            Postgres `events`, then Redis `ev:{shard}:<generation>`, repaired by dataflows/deliver.py
+
+Run it with `python -m bytewax.run dataflows.enrich`. A new source is a topic
+in schemas/raw.py; a new step is a pure function on an EventBatch between
+two of these, with a step id of its own.
+"""
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource
+from bytewax.outputs import FixedPartitionedSink
+
+from dataflows.decode import decoder
+from dataflows.dedupe import ring
+from dataflows.enrichment import enrich
+from dataflows.lane import Lane, open_lane
+from schemas.batch import EventBatch, RawBatch
+from settings import Settings
+
+
+def build(
+    source: FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]],
+    sink: FixedPartitionedSink[EventBatch, tuple[int, int, bytes]],
+    settings: Settings,
+) -> Dataflow:
+    """Wire the steps; the step ids are keys of recovery state and are pinned by a test."""
+    flow = Dataflow("enrich")
+    records = op.input("read", flow, source)
+    decoded = op.map_value("decode", records, decoder(settings.shards))
+    marked = op.stateful_batch("dedupe", decoded, ring(settings.dedupe_window))
+    enriched = op.map_value("enrich", marked, enrich)
+    op.output("append", enriched, sink)
+    return flow
+
+
+def flow() -> Dataflow:
+    """What `python -m bytewax.run dataflows.enrich` runs: this lane, against the servers of the settings."""
+    lane: Lane = open_lane()
+    return build(lane.source, lane.sink, lane.settings)

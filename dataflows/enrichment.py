@@ -6,7 +6,6 @@ append's business: see schemas/fold.py.
 
 import unicodedata
 
-
 from schemas.batch import Event, EventBatch
 from schemas.letters import DeadLetter
 from schemas.raw import RawEvent, SocialEvent
@@ -97,5 +96,3 @@ def language_of_script(text: str) -> str:
                 if found == UNKNOWN_LANGUAGE:
                     found = language
     return found
-
-
