@@ -113,26 +113,33 @@ any_record: st.SearchStrategy[RawEvent] = st.one_of(
 
 _few_ids = st.sampled_from(["a", "b", "c", "d", "e"])
 
+
 # Few ids, revisions and clock readings, so that records meet: ties, type
 # changes, cancels without an add, circles of insert_before.
-contending_record: st.SearchStrategy[BroadcastEvent] = st.builds(
-    BroadcastEvent,
-    match=st.just(MATCH),
-    source_event_id=_few_ids,
-    revision=st.integers(0, 4),
-    action=st.sampled_from(ACTIONS),
-    type=st.sampled_from(KINDS),
-    occurred_at=st.just(KICK_OFF),
-    insert_before=st.none() | _few_ids,
-    body=st.builds(
-        BroadcastBody,
-        side=st.sampled_from([None, "home", "away"]),
-        period=st.sampled_from([None, 1, 2, 5]),
-        clock=st.sampled_from([None, 0, 60, 2700]),
-        player=st.sampled_from(["", "Ana", "Bo"]),
-        outcome=st.sampled_from(["", "full_time"]),
-        reason=st.sampled_from(["", "offside"]),
-        home=st.sampled_from(["", "Reds"]),
-        away=st.sampled_from(["", "Blues"]),
-    ),
+def contending_record(*kinds: str) -> st.SearchStrategy[BroadcastEvent]:
+    """A record of one of these types, with one of five ids."""
+    return st.builds(
+        BroadcastEvent,
+        match=st.just(MATCH),
+        source_event_id=_few_ids,
+        revision=st.integers(0, 4),
+        action=st.sampled_from(ACTIONS),
+        type=st.sampled_from(kinds),
+        occurred_at=st.just(KICK_OFF),
+        insert_before=st.none() | _few_ids,
+        body=_contending_bodies,
+    )
+
+
+_contending_bodies = st.builds(
+    BroadcastBody,
+    side=st.sampled_from([None, "home", "away"]),
+    period=st.sampled_from([None, 1, 2, 5]),
+    clock=st.sampled_from([None, 0, 60, 2700]),
+    player=st.sampled_from(["", "Ana", "Bo"]),
+    outcome=st.sampled_from(["", "full_time"]),
+    reason=st.sampled_from(["", "offside"]),
+    home=st.sampled_from(["", "Reds"]),
+    away=st.sampled_from(["", "Blues"]),
+    kick_off=st.sampled_from([None, KICK_OFF]),
 )
