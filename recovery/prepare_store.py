@@ -30,8 +30,6 @@ def prepare(
             sys.stdout.write(f"created {directory} with {partitions} partitions\n")
             return PREPARED
         store = read_store(directory)
-        if len(store.files) != partitions:
-            raise StoreDamagedError(directory, f"it has {len(store.files)} partitions, not {partitions}")
         deleted = delete_unclosed(store)
     except (StoreDamagedError, OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n{_REMEDY}\n")

@@ -12,10 +12,10 @@ from recovery.audit.raw_check import KnownLetter, RawCheck, ShardRecords, check_
 from recovery.audit.servers import CannotRunError, Servers
 from recovery.audit.settle import number_lives
 from recovery.audit.stream_check import PackDamagedError, StreamCheck, read_entry
-from recovery.audit.stream_reads import stream_key
 from recovery.audit.tally import ShardProof, Tallies, TopicTally
 from schemas.partitioning import partition_of
 from storage.audit_reads import ShardRow
+from storage.streams import stream_name
 
 
 class Scope(NamedTuple):
@@ -49,6 +49,12 @@ class Comparison:
         self._scope = scope
         self._cuts = cuts
         self._offsets = offsets
+        # The log is frozen by now: whatever it names as an origin lies before these.
+        self._ends = {
+            (cut.topic, partition): end
+            for cut in servers.kafka.cut()
+            for partition, (_, end) in cut.ranges.items()
+        }
         self._ledger = ledger
         self._findings = findings
         self._meter = meter
@@ -66,7 +72,8 @@ class Comparison:
             home = partition_of(self._scope.only, self._scope.shards)
             shards = {home: shards[home]}
         rows = sum(shard.head - shard.base_position for shard in shards.values())
-        records = sum(end - first for c in self._cuts for p, (first, end) in c.ranges.items() if p in shards)
+        ranges = [cut.ranges[shard] for cut in self._cuts for shard in shards]
+        records = sum(end - first for first, end in ranges)
         self._meter.begin("comparing", rows + records)
         for shard in shards.values():
             self._compare(shard)
@@ -78,7 +85,7 @@ class Comparison:
             self._ledger.finish(self._findings)
 
     def _compare(self, shard: ShardRow) -> None:
-        key = stream_key(shard.shard, shard.generation)
+        key = stream_name(shard.shard, shard.generation)
         kept = self._scope.kept_at_least
         log = LogCheck(shard, self._scope.shards, self._names, self._findings, self.tallies)
         stream = StreamCheck(key, shard, self._servers.streams.entries(key), kept, self._findings)
@@ -99,15 +106,14 @@ class Comparison:
         retired = self._servers.log.retired_matches(shard)
         records = ShardRecords(shard, self._scope.shards, log.known, self._letters(shard), retired)
         for cut in self._cuts:
-            if shard not in cut.ranges:
-                continue
             first, end = cut.ranges[shard]
             number, reads_on = self._numbers.get(cut.topic), self._offsets[cut.topic, shard]
             check = RawCheck(records, cut, number, reads_on, self._findings, self.tallies)
             for batch in self._servers.kafka.records(cut.name, shard, first, end):
                 check.take(batch)
                 self._meter.advance(len(batch))
-        check_origins(records, self._current, self._findings, self.tallies)
+        ends = {number: self._ends[cut.topic, shard] for number, cut in self._current.items()}
+        check_origins(records, self._current, ends, self._findings, self.tallies)
         if self._ledger is not None:
             self._ledger.check_shard(shard, log.known, log.states, self._findings)
 
@@ -174,6 +180,6 @@ class Comparison:
                 stream_first=stream.first,
                 stream_top=stream.top,
                 stream_packs=stream.packs,
-                offsets={c.topic: c.ranges[shard.shard] for c in self._cuts if shard.shard in c.ranges},
+                offsets={cut.topic: cut.ranges[shard.shard] for cut in self._cuts},
             )
         )

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.raw import RAW_TOPICS
 
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
 _BATCH = 10_000
 # consume() waits this long for a full batch; a short one is as good.
 _WAIT_SECONDS = 0.2

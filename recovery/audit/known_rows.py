@@ -61,6 +61,9 @@ class KnownRows:
     def body_hash(self, ordinal: int) -> bytes:
         return bytes(self._hashes[8 * ordinal : 8 * ordinal + 8])
 
+    def is_fact(self, ordinal: int) -> bool:
+        return bool(self._facts[ordinal])
+
     def mark_found(self, ordinal: int) -> None:
         """Its origin in Kafka is this very record."""
         self._found[ordinal] = 1

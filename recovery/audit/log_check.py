@@ -137,8 +137,8 @@ class LogCheck:
                 live.importance,
                 live.language,
             )
-        except ValueError as error:
-            self._tell(row, "fold", "a record that can be folded", error)
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+            self._tell(row, "fold", "a record that can be folded", f"{type(error).__name__}: {error}")
             state.image = msgspec.structs.replace(image, seq=row.seq)
             return
         if live != expected:

@@ -105,11 +105,11 @@ class RawCheck:
             self._check_row(record, found, ordinal)
 
     def _check_row(self, record: RawRecord, event: RawEvent, ordinal: int) -> None:
-        """It is this row's origin, or a repeat of it."""
+        """It is this row's origin, or a repeat of it; of derived records the first write wins silently."""
         rows = self._log.rows
         tally = self._tallies.match(event.match, self._log.shard)
         tally.records += 1
-        if body_hash(event) != rows.body_hash(ordinal):
+        if body_hash(event) != rows.body_hash(ordinal) and rows.is_fact(ordinal):
             self._miss(record, event.match, f"a dead letter {letters.CONFLICTING_DUPLICATE}", counted=True)
             return
         topic, offset = rows.origin(ordinal)
@@ -158,7 +158,7 @@ class RawCheck:
                 found.match,
             )
             rows.mark_found(ordinal)
-        if body_hash(found) == rows.body_hash(ordinal):
+        if body_hash(found) == rows.body_hash(ordinal) or not rows.is_fact(ordinal):
             return given if given in _REFUSED_BY_APPEND else "none: a repeat"
         return given if given in _REFUSED_BY_APPEND else letters.CONFLICTING_DUPLICATE
 
@@ -185,29 +185,37 @@ class RawCheck:
 
 
 def check_origins(
-    log: ShardRecords, cuts: Mapping[int, TopicCut], findings: Findings, tallies: Tallies
+    log: ShardRecords,
+    cuts: Mapping[int, TopicCut],
+    ends: Mapping[int, int],
+    findings: Findings,
+    tallies: Tallies,
 ) -> None:
     """After all records of a shard: rows whose origin did not turn up, and letters left over.
 
     `cuts`: topic number -> its records. An origin of another life, removed by
     retention or newer than the cut cannot be compared and is counted apart.
+    `ends`: topic number -> end of the shard's partition after the log was
+    frozen; an origin beyond it names a record that Kafka never had, or lost.
     """
     rows = log.rows
     for ordinal in range(len(rows)):
         number, offset = rows.origin(ordinal)
         cut = cuts.get(number)
-        if cut is None or not cut.holds(log.shard, offset):
-            if cut is not None:
-                tallies.topics[cut.topic].events_beyond += 1
+        if cut is None:
             continue
-        tallies.topics[cut.topic].events += 1
-        if not rows.was_found(ordinal):
+        is_compared = cut.holds(log.shard, offset)
+        if is_compared:
+            tallies.topics[cut.topic].events += 1
+        else:
+            tallies.topics[cut.topic].events_beyond += 1
+        if offset >= ends[number] or (is_compared and not rows.was_found(ordinal)):
             row = rows.row(ordinal)
             where = f"shard {log.shard} position {row.position} ({row.match})"
             expected = f"its record at {cut.name}[{log.shard}]@{offset}"
             findings.add("origin", where, expected, "no record, or another identity", row.match)
     for (number, offset), letter in log.letters.items():
         cut = cuts.get(number)
-        if cut is not None and cut.holds(log.shard, offset):
+        if cut is not None and (cut.holds(log.shard, offset) or offset >= ends[number]):
             expected = f"its record at {cut.name}[{log.shard}]@{offset}"
             findings.add("letter_origin", f"dead letter {letter.letter}", expected, "no record", letter.match)

@@ -101,6 +101,8 @@ def write_receipt(
     versions: dict[str, str],
 ) -> Receipt:
     """Put a finished audit, or one that never settled, into its receipt."""
+    for tally in tallies.matches.values():
+        tally.differences = findings.by_match.get(tally.match, 0)
     verdict = "unsettled" if unsettled else "different" if findings.total else "clean"
     matches = sorted(tallies.matches.values(), key=lambda m: (m.shard, m.match))
     return Receipt(

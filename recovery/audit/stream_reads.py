@@ -14,11 +14,6 @@ _TIMEOUT_SECONDS = 30.0
 _Page = list[tuple[bytes, dict[bytes, bytes]]]
 
 
-def stream_key(shard: int, generation: int) -> str:
-    """The name of a shard's stream in one log life."""
-    return f"ev:{{{shard}}}:{generation}"
-
-
 class StreamReads:
     """The streams of an installation; raises redis.RedisError when Redis goes away."""
 

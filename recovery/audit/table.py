@@ -13,7 +13,7 @@ from recovery.audit.tally import MatchTally
 _MATCHES_SHOWN = 40
 
 
-def show(receipt: Receipt, by_match: dict[str, int], console: Console) -> None:
+def show(receipt: Receipt, console: Console) -> None:
     """Print matches, topics, differences and the verdict."""
     if receipt.unsettled:
         console.print(Text("Not settled in time, so nothing was compared. Still under way:", "bold yellow"))
@@ -21,7 +21,7 @@ def show(receipt: Receipt, by_match: dict[str, int], console: Console) -> None:
             console.print(Text(f"  {line}"))
         console.print("Are enrich and deliver running? ./dev status tells; a longer --settle may do.")
         return
-    console.print(_matches(receipt, by_match))
+    console.print(_matches(receipt))
     console.print(_topics(receipt))
     if receipt.ledger is not None:
         ledger = receipt.ledger
@@ -47,15 +47,15 @@ def show(receipt: Receipt, by_match: dict[str, int], console: Console) -> None:
         console.print(Text(f"{total:,} differences.", "bold red"))
 
 
-def _matches(receipt: Receipt, by_match: dict[str, int]) -> Table:
+def _matches(receipt: Receipt) -> Table:
     table = Table(title="Matches", title_justify="left", caption_justify="left")
     table.add_column("match", overflow="fold")
     for name in ("shard", "score", "kafka", "events", "repeats", "dead letters", "redis", "images", "wrong"):
         table.add_column(name, justify="right")
     # Those that differ first: the table may be cut.
-    ordered = sorted(receipt.matches, key=lambda m: -by_match.get(m.match, 0))
+    ordered = sorted(receipt.matches, key=lambda m: -m.differences)
     for match in ordered[:_MATCHES_SHOWN]:
-        table.add_row(*_match_cells(match, by_match.get(match.match, 0)))
+        table.add_row(*_match_cells(match))
     compared = receipt.compared
     table.add_section()
     table.add_row(
@@ -78,7 +78,7 @@ def _matches(receipt: Receipt, by_match: dict[str, int]) -> Table:
     return table
 
 
-def _match_cells(match: MatchTally, differences: int) -> list[str | Text]:
+def _match_cells(match: MatchTally) -> list[str | Text]:
     return [
         match.match,
         str(match.shard),
@@ -89,7 +89,7 @@ def _match_cells(match: MatchTally, differences: int) -> list[str | Text]:
         f"{match.dead_letters:,}",
         f"{match.streamed:,}",
         f"{match.images:,}",
-        Text(f"{differences:,}", "red" if differences else "dim"),
+        Text(f"{match.differences:,}", "red" if match.differences else "dim"),
     ]
 
 

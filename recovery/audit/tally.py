@@ -19,6 +19,7 @@ class MatchTally(msgspec.Struct, kw_only=True):
     dead_letters: int = 0
     images: int = 0
     streamed: int = 0  # in Redis
+    differences: int = 0
 
 
 class TopicTally(msgspec.Struct, kw_only=True):
