@@ -1,7 +1,8 @@
 """Records to measure with: a seeded mix of readings, posts and incidents over many matches."""
 
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -55,8 +56,33 @@ def records(
         yield event, True
 
 
+def match_name(number: int, seed: int = 0) -> str:
+    """The id of a match of a load."""
+    return f"bench-{seed}-{number:02d}"
+
+
+def readings(seed: int) -> Iterator[Callable[[datetime], SensorEvent]]:
+    """Sensor readings without end, each to be stamped when it is sent."""
+    for number in itertools.count():
+        match = number % MATCHES
+
+        def stamped(at: datetime, match: int = match, number: int = number) -> SensorEvent:
+            body = SensorBody(
+                sensor=f"tag-{match}-{number % 22}", player=f"Player {number % 22}", x=52.5, y=34.0
+            )
+            return SensorEvent(
+                match=match_name(match),
+                source_event_id=f"{seed}-{number:09d}",
+                type="position",
+                occurred_at=at,
+                body=body,
+            )
+
+        yield stamped
+
+
 def _event(chance: random.Random, seed: int, match: int, number: int, at: datetime) -> RawEvent:
-    name, id_ = f"bench-{seed}-{match:02d}", f"{seed}-{match:02d}-{number:07d}"
+    name, id_ = match_name(match, seed), f"{seed}-{match:02d}-{number:07d}"
     kind = chance.randrange(3)
     x, y = round(chance.random() * 105, 2), round(chance.random() * 68, 2)
     if kind == 0:

@@ -1,0 +1,72 @@
+"""`./dev bench drain | latency`: measure this machine; each figure beside a comparison from the same call."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from cyclopts import App
+
+import settings as configuration
+from bench.drain import DrainError
+from bench.drain import drain as measure_drain
+from bench.latency import LatencyError
+from bench.latency import latency as measure_latency
+
+app = App(
+    name="./dev bench",
+    help="Measure throughput and latency on the servers that are up, or on some started for this call."
+    " Prints one JSON object; progress goes to standard error. Machines are noisy: run it several times"
+    " and quote the median.",
+    version_flags=(),
+)
+
+
+@app.command
+def drain(*, records: int = 1_000_000, lanes: int = 1, seed: int = 1) -> int:
+    """Fill Kafka, then time how fast the backlog reaches Postgres and Redis; audit it.
+
+    Parameters
+    ----------
+    records
+        How many records lie in Kafka before the lanes start; a tenth are duplicates.
+    lanes
+        How many lanes (processes) drain them.
+    seed
+        Of the records.
+    """
+    return _print(measure_drain(configuration.load(), records, lanes, seed))
+
+
+@app.command
+def latency(*, rate: int = 1_000, seconds: int = 20, lanes: int = 1, seed: int = 1) -> int:
+    """Push records over HTTP at a rate, and time each from its acceptance to a Socket.IO client.
+
+    Parameters
+    ----------
+    rate
+        Records a second, spread over 64 matches that the client all follows.
+    seconds
+        How long; the first two are left out of the figures.
+    lanes
+        How many lanes of enrich run.
+    seed
+        Of the records.
+    """
+    return _print(measure_latency(configuration.load(), rate, timedelta(seconds=seconds), lanes, seed))
+
+
+def _print(measuring: Coroutine[Any, Any, msgspec.Struct]) -> int:
+    try:
+        figures = asyncio.run(measuring)
+    except (DrainError, LatencyError, configuration.SettingsError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode() + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(app())
