@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import App, Parameter
-from psutil import Process
 from rich.console import Console
 
 import settings as configuration
@@ -34,6 +33,7 @@ from settings import Settings, SettingsError
 # What a person can mend: said in one paragraph, without a traceback.
 EXPECTED = (
     ownership.AlreadyRunningError,
+    ownership.NotOursError,
     BrokerCountError,
     ChildFailedError,
     DemoFailedError,
@@ -105,7 +105,7 @@ def down() -> int:
     if pid is None:
         print(f"nothing runs in {data}")
         return 0
-    Process(pid).send_signal(signal.SIGTERM)
+    ownership.ask_to_stop(data, pid)
     if not ownership.wait_until_free(data, STOPS_WITHIN_SECONDS):
         print(
             f"pid {pid} still runs after {STOPS_WITHIN_SECONDS:.0f} s; see {data / 'logs'}", file=sys.stderr

@@ -65,13 +65,27 @@ class AlreadyRunningError(RuntimeError):
         self.pid = pid
 
 
+class NotOursError(RuntimeError):
+    """The data folder, or what runs in it, belongs to another user."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(
+            f"{data} belongs to another user. Ask them, or set TOUCHLINE_DATA and TOUCHLINE_PORT_BASE to"
+            " have a stack of your own."
+        )
+        self.data = data
+
+
 def acquire(data: Path) -> int:
     """Take the folder for this process; return the descriptor that holds it.
 
-    Raises AlreadyRunningError.
+    Raises AlreadyRunningError, NotOursError.
     """
-    (data / "run").mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data / "run" / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        (data / "run").mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data / "run" / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except PermissionError as error:
+        raise NotOursError(data) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -126,6 +140,16 @@ def end_orphans(data: Path) -> list[str]:
         _signal(process, signal.SIGKILL)
     psutil.wait_procs(stubborn, ORPHAN_STOPS_WITHIN_SECONDS)
     return [record.name for record, _ in orphans]
+
+
+def ask_to_stop(data: Path, supervisor: int) -> None:
+    """Send the supervisor SIGTERM; raise NotOursError when it is another user's."""
+    try:
+        os.kill(supervisor, signal.SIGTERM)
+    except PermissionError as error:
+        raise NotOursError(data) from error
+    except ProcessLookupError:
+        return  # it ended by itself just now
 
 
 def wait_until_free(data: Path, seconds: float) -> bool:

@@ -46,9 +46,8 @@ async def running(
 ) -> AsyncIterator["Stack"]:
     """Hold the data folder and run what is started in it; stop all at the end.
 
-    Raises AlreadyRunningError, BrokerCountError, PortInUseError, DiskFullError, ChildFailedError.
+    Raises AlreadyRunningError, NotOursError, BrokerCountError, DiskFullError; what is started raises its own.
     """
-    settings.data.mkdir(parents=True, exist_ok=True)
     lock = ownership.acquire(settings.data)
     try:
         orphans = await asyncio.to_thread(ownership.end_orphans, settings.data)

@@ -112,7 +112,7 @@ def _other_user(folder: Path) -> RunAs:
 
 def _can_run(run_as: RunAs, folder: Path) -> bool:
     # initdb looks for its neighbours and templates the way the real run does.
-    script = '"$1" --show --pgdata="$2" && ls "$2"'
+    script = '"$1" --show --pgdata="$2" && cd "$2"'
     argv = ("/bin/sh", "-c", script, "sh", str(BINARIES / "initdb"), str(folder))
     trial = command_line(argv, run_as, signal.SIGTERM)
     return subprocess.run(trial, capture_output=True, cwd="/", check=False).returncode == 0
