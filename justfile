@@ -67,6 +67,11 @@ bench *arguments:
 test *arguments: lint page
     @exec python -m pytest "$@"
 
+# Run some tests without lint (./dev pytest tests/unit -k fold)
+[no-exit-message]
+pytest *arguments: page
+    @exec python -m pytest "$@"
+
 # Check style, types, import contracts and SQL
 [no-exit-message]
 lint:

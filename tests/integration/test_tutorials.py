@@ -1,0 +1,61 @@
+"""The tutorials do what they say: their files are written and their commands run, in a copy of the repository."""
+
+import os
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.ports import free_base
+from settings import ROOT
+
+TUTORIALS = ("first-match.md", "change-a-step.md")
+_BLOCK = re.compile(r"^```(sh|python)[ ]?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# The environment that ./dev made is shared with the copy; data and caches are not.
+_SHARED = (".tooling", ".venv", "web/vendor", "web/node_modules")
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git",
+    ".tooling",
+    ".venv",
+    ".touchline",
+    "node_modules",
+    "vendor",
+    "__pycache__",
+    ".*_cache",
+    ".hypothesis",
+)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    if not (ROOT / ".venv").exists():
+        pytest.skip("needs the environment that ./dev makes; run the tests with ./dev test")
+    folder = tmp_path / "a copy"
+    shutil.copytree(ROOT, folder, ignore=_LEFT_OUT)
+    for name in _SHARED:
+        if (ROOT / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("tutorial", TUTORIALS)
+def test_a_tutorial_works_as_written(copy: Path, tutorial: str) -> None:
+    """Every block in order, each command with exit code 0."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")},
+        "TOUCHLINE_PORT_BASE": str(free_base(random.Random())),
+    }
+    blocks = _BLOCK.findall((copy / "docs" / tutorial).read_text())
+    assert blocks
+    for language, path, text in blocks:
+        if language == "python":
+            (copy / path).write_text(text)
+            continue
+        done = subprocess.run(
+            ["sh", "-eu", "-c", text], cwd=copy, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
