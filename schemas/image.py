@@ -4,13 +4,12 @@ Bounded: it remembers ids only of types that count, and `MAX_IMAGE_BYTES`
 is enforced by the fold.
 """
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from schemas.live import Score
-from schemas.raw import Action, Side
+from schemas.raw import Action, Instant, Side
 
 MAX_IMAGE_BYTES = 64 * 1024
 
@@ -48,7 +47,7 @@ class Fixture(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     home: str = ""
     away: str = ""
     competition: str = ""
-    kick_off: datetime | None = None
+    kick_off: Instant | None = None
     cancelled: bool = False
     described: int = -1  # revision of the add or modify that the names come from
     described_by: str = ""  # and its id

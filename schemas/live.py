@@ -1,10 +1,8 @@
 """The live event: what fans, apps and side flows get, and what a row of the log stores."""
 
-from datetime import datetime
-
 import msgspec
 
-from schemas.raw import RawEvent
+from schemas.raw import Instant, RawEvent
 
 LIVE_VERSION = 1
 
@@ -26,7 +24,7 @@ class LiveEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     v: int = LIVE_VERSION
     event_id: str  # event_key in hex, 32 characters
     seq: int
-    appended_at: datetime
+    appended_at: Instant
     score: Score
     minute: str  # as broadcasters write it: "18'", "45+2'"; empty before kick-off
     importance: int  # 0 (a reading) to 9 (a goal)
