@@ -59,7 +59,7 @@ class Child:
     steady_after: timedelta = timedelta()  # up only when it has lived this long
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: timedelta = timedelta(seconds=15)  # then SIGKILL
-    start_within: timedelta = timedelta(seconds=60)
+    start_within: timedelta = timedelta(seconds=120)
     run_as: RunAs | None = None
 
     @property
