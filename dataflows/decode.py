@@ -7,7 +7,7 @@ from schemas.batch import Event, EventBatch, RawBatch
 from schemas.identity import body_hash, key_of
 from schemas.letters import DeadLetter, Origin
 from schemas.partitioning import partition_of
-from schemas.raw import RAW_TOPICS, source_of
+from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE, RawEvent, source_of
 from schemas.validation import Rejection, parse
 
 
@@ -23,31 +23,30 @@ def decoder(partitions: int) -> Callable[[RawBatch], EventBatch]:
 def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
     """Decode every record of a batch; nothing is dropped and nothing changes places."""
     topic, partition = batch.topic, batch.partition
-    source = RAW_TOPICS[topic]
     entries: list[Event | DeadLetter] = []
     for offset, key, value in batch.records:
         parsed = parse(value)
-        if isinstance(parsed, Rejection):
-            refusal = parsed
-        elif source_of(parsed) != source:
-            detail = f"{topic} carries records of {source}, this one is of {source_of(parsed)}"
-            refusal = Rejection(letters.WRONG_TOPIC, detail, parsed.match)
-        elif partition_of(parsed.match, partitions) != partition:
-            home = partition_of(parsed.match, partitions)
-            detail = f"match {parsed.match} belongs to partition {home} of {partitions}, not to {partition}"
-            refusal = Rejection(letters.WRONG_PARTITION, detail, parsed.match)
-        else:
-            assert value is not None
-            entries.append(Event(key_of(parsed), body_hash(parsed), parsed, offset, value))
-            continue
-        entries.append(
-            DeadLetter(
-                refusal.reason,
-                refusal.detail,
-                Origin(topic, partition, offset),
-                key,
-                value or b"",
-                refusal.match,
-            )
-        )
+        if not isinstance(parsed, Rejection):
+            refusal = _misplaced(parsed, topic, partition, partitions)
+            if refusal is None:
+                happened = parsed.occurred_at.timestamp()
+                entries.append(
+                    Event(key_of(parsed), body_hash(parsed), parsed, offset, value or b"", happened)
+                )
+                continue
+            parsed = refusal
+        origin = Origin(topic, partition, offset)
+        entries.append(DeadLetter(parsed.reason, parsed.detail, origin, key, value or b"", parsed.match))
     return EventBatch(topic, partition, entries, batch.records[-1][0] + 1)
+
+
+def _misplaced(event: RawEvent, topic: str, partition: int, partitions: int) -> Rejection | None:
+    """Refuse what lies on a topic of another source, or on a partition of another match."""
+    if TOPIC_OF_SOURCE[source_of(event)] != topic:
+        detail = f"{topic} carries records of {RAW_TOPICS[topic]}, this one is of {source_of(event)}"
+        return Rejection(letters.WRONG_TOPIC, detail, event.match)
+    home = partition_of(event.match, partitions)
+    if home != partition:
+        detail = f"match {event.match} belongs to partition {home} of {partitions}, not to {partition}"
+        return Rejection(letters.WRONG_PARTITION, detail, event.match)
+    return None

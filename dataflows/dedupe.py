@@ -52,7 +52,7 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
         for index, entry in enumerate(batch.entries):
             if type(entry) is not Event:
                 continue
-            bucket = int(entry.raw.occurred_at.timestamp()) // BUCKET_SECONDS
+            bucket = int(entry.occurred_at) // BUCKET_SECONDS
             if bucket <= oldest:
                 suspects.append(index)
                 continue

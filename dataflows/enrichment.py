@@ -8,7 +8,7 @@ import unicodedata
 
 from schemas.batch import Event, EventBatch
 from schemas.letters import DeadLetter
-from schemas.raw import RawEvent, SocialEvent
+from schemas.raw import RawEvent, SocialEvent, source_of
 
 UNKNOWN_LANGUAGE = "und"
 
@@ -66,6 +66,7 @@ def _enriched(event: Event) -> Event:
         raw,
         event.offset,
         event.value,
+        event.occurred_at,
         importance_of(raw),
         language_of(raw) if type(raw) is SocialEvent else UNKNOWN_LANGUAGE,
     )
@@ -76,7 +77,7 @@ def importance_of(event: RawEvent) -> int:
     known = IMPORTANCE.get(event.type)
     if known is not None:
         return known
-    return _OF_SOURCE.get(str(event.__struct_config__.tag), _DEFAULT_IMPORTANCE)
+    return _OF_SOURCE.get(source_of(event), _DEFAULT_IMPORTANCE)
 
 
 def language_of(event: SocialEvent) -> str:

@@ -29,6 +29,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     raw: RawEvent
     offset: int
     value: bytes  # as read, for the dead letter that it may still become
+    occurred_at: float  # raw.occurred_at in seconds since 1970, worked out once
     importance: int = 0
     language: str = "und"
 

@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from schemas.raw import RawEvent
+from schemas.raw import RawEvent, source_of
 
 KEY_BYTES = 16
 BODY_HASH_BYTES = 8
@@ -44,7 +44,7 @@ def event_key(match: str, source: str, source_event_id: str, revision: int) -> b
 
 def key_of(event: RawEvent) -> bytes:
     """`event_key` of a record."""
-    return event_key(event.match, str(event.__struct_config__.tag), event.source_event_id, event.revision)
+    return event_key(event.match, source_of(event), event.source_event_id, event.revision)
 
 
 def body_hash(event: RawEvent) -> bytes:

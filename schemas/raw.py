@@ -131,6 +131,14 @@ RAW_TOPICS = {
 TOPIC_OF_SOURCE = {source: topic for topic, source in RAW_TOPICS.items()}
 
 
+_SOURCES: dict[type, str] = {
+    SensorEvent: "sensors",
+    BroadcastEvent: "broadcast",
+    SocialEvent: "social",
+    DerivedRecord: "derived",
+}
+
+
 def source_of(event: RawEvent) -> str:
     """The `source` tag of a record."""
-    return str(event.__struct_config__.tag)
+    return _SOURCES[type(event)]

@@ -16,7 +16,7 @@ from schemas.raw import BroadcastEvent, RawEvent
 
 # Far above any real record (a post of 4,000 characters is 16 KB at most).
 MAX_RECORD_BYTES = 64 * 1024
-_YEARS = range(1970, 2200)
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
 
 _decode = msgspec.json.Decoder(RawEvent).decode
 _encode = msgspec.json.Encoder().encode
@@ -80,17 +80,17 @@ def _forbidden(event: RawEvent) -> str:
 
 
 def _out_of_range(event: RawEvent) -> Rejection | None:
-    if event.occurred_at.year not in _YEARS:
+    if not _FIRST_YEAR <= event.occurred_at.year <= _LAST_YEAR:
         return _outside(event, "occurred_at", event.occurred_at)
-    if event.ingested_at is not None and event.ingested_at.year not in _YEARS:
+    if event.ingested_at is not None and not _FIRST_YEAR <= event.ingested_at.year <= _LAST_YEAR:
         return _outside(event, "ingested_at", event.ingested_at)
     if type(event) is BroadcastEvent:
         kick_off = event.body.kick_off
-        if kick_off is not None and kick_off.year not in _YEARS:
+        if kick_off is not None and not _FIRST_YEAR <= kick_off.year <= _LAST_YEAR:
             return _outside(event, "body.kick_off", kick_off)
     return None
 
 
 def _outside(event: RawEvent, field: str, value: datetime) -> Rejection:
-    detail = f"{value.isoformat()} is outside {_YEARS.start}..{_YEARS.stop - 1} - at `$.{field}`"
+    detail = f"{value.isoformat()} is outside {_FIRST_YEAR}..{_LAST_YEAR} - at `$.{field}`"
     return Rejection(letters.INVALID_RECORD, detail, event.match)

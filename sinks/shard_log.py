@@ -20,7 +20,7 @@ from schemas.letters import DeadLetter, Origin
 from schemas.live import encode_live
 from schemas.raw import DerivedRecord
 from storage.append import Head, Ownership
-from storage.copy_rows import NewMatch, PlacedLetter, SavedImage, event_row, microseconds
+from storage.copy_rows import NewMatch, PlacedLetter, SavedImage, event_row, microseconds, microseconds_of
 from storage.images import Rebuilt
 
 # Images kept in memory per shard; one is 1-60 KB, and a rebuild takes milliseconds.
@@ -263,7 +263,7 @@ class ShardLog:
                 chain,
                 topic,
                 event.offset,
-                microseconds(raw.occurred_at),
+                microseconds_of(event.occurred_at),
                 piece.appended_at_us,
                 type(raw) is not DerivedRecord,
                 FOLD_VERSION,

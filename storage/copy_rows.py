@@ -40,7 +40,12 @@ _encode = msgspec.json.Encoder().encode
 
 def microseconds(instant: datetime) -> int:
     """PostgreSQL's binary timestamptz of an aware datetime."""
-    return round(instant.timestamp() * 1_000_000) - _PG_EPOCH_US
+    return microseconds_of(instant.timestamp())
+
+
+def microseconds_of(seconds: float) -> int:
+    """PostgreSQL's binary timestamptz of seconds since 1970; exact to the microsecond until 2255."""
+    return round(seconds * 1_000_000) - _PG_EPOCH_US
 
 
 def event_row(

@@ -1,4 +1,4 @@
-"""The tutorials do what they say: their files are written and their commands run, in a copy of the repository."""
+"""The tutorials do what they say: their files are written and their commands run, in a copy of all this."""
 
 import os
 import random

@@ -14,7 +14,7 @@ HOUR = timedelta(hours=1)
 
 
 def _entry(raw: RawEvent, offset: int = 0) -> Event:
-    return Event(key_of(raw), body_hash(raw), raw, offset, b"")
+    return Event(key_of(raw), body_hash(raw), raw, offset, b"", raw.occurred_at.timestamp())
 
 
 def _batch(*raws: RawEvent) -> EventBatch:

@@ -38,7 +38,7 @@ def test_goals_matter_most_and_readings_least() -> None:
 def test_enrich_keeps_identity_and_place() -> None:
     """Only importance and language are added."""
     raw = msgspec.structs.replace(a_post(), body=SocialBody(text="Гол"))
-    event = Event(key_of(raw), body_hash(raw), raw, 5, b"x")
+    event = Event(key_of(raw), body_hash(raw), raw, 5, b"x", raw.occurred_at.timestamp())
     [entry] = enrich(EventBatch("social-events", 3, [event], 6)).entries
     assert isinstance(entry, Event)
     assert (entry.key, entry.offset, entry.value, entry.raw) == (event.key, 5, b"x", raw)
