@@ -16,5 +16,5 @@ pytest.register_assert_rewrite(*pytest_plugins)
 
 # In CI the same examples each time: a red build must be red again on the next push.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("dev", deadline=None)
+settings.register_profile("dev", deadline=None, max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
