@@ -2,6 +2,9 @@
 
 import sys
 
-from local.cli import main
+try:
+    from local.cli import main
 
-sys.exit(main())
+    sys.exit(main())
+except KeyboardInterrupt:  # Ctrl-C while still importing: nothing has started
+    sys.exit(130)

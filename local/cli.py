@@ -202,7 +202,8 @@ def _in_front(work: Coroutine[None, None, int]) -> int:
                 task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to stay
+                asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
         try:
             return await task
         except asyncio.CancelledError:
