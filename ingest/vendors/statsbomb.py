@@ -6,6 +6,8 @@ team is at home, and a feed that names it (`home_team`) makes even that fixed.
 """
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -141,7 +143,7 @@ class Mapper:
 
     def __init__(self, match: str, home_team: str = "", kick_off: datetime | None = None) -> None:
         self._match = match
-        self._home_team = home_team
+        self.home_team = home_team
         self._away_team = ""
         self._kick_off = kick_off or _UNKNOWN_DAY
 
@@ -166,16 +168,16 @@ class Mapper:
 
     def _learn_sides(self, vendor: _Line) -> None:
         """The line-up with index 1 is the home side's; without an index, the first that comes."""
-        if self._home_team or self._away_team:
+        if self.home_team or self._away_team:
             return
         if vendor.index == 2:
             self._away_team = vendor.team.name
         else:
-            self._home_team = vendor.team.name
+            self.home_team = vendor.team.name
 
     def _side(self, team: str) -> Side | None:
-        if self._home_team:
-            return "home" if team == self._home_team else "away"
+        if self.home_team:
+            return "home" if team == self.home_team else "away"
         if self._away_team:
             return "away" if team == self._away_team else "home"
         return None
@@ -209,6 +211,18 @@ class Mapper:
             home=team if is_lineup and side == "home" else "",
             away=team if is_lineup and side == "away" else "",
         )
+
+
+def home_team_of(lines: Iterable[bytes]) -> str:
+    """The home team of a whole recording, for its feed to name; empty when no line-up tells."""
+    one = Mapper("unknown")
+    for line in lines:
+        if b"Starting XI" in line:
+            with suppress(VendorFormatError):
+                one.map(line)
+        if one.home_team:
+            break
+    return one.home_team
 
 
 def _read(line: bytes) -> _Line:

@@ -150,7 +150,7 @@ async def _run(
     application = served.application(
         served.broadcast(broadcast), served.social(social, closing), served.ready()
     )
-    server = _Server(uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2))
+    server = served.QuietServer(uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2))
     async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1)) as client:
         jitter = random.Random(run)
         sensors = SensorPush(client, f"{settings.url('ingest')}/sensors", ledger.take, jitter)
@@ -191,14 +191,6 @@ def _report(begins_at: datetime, ledger: Ledger, upstreams: Upstreams, sensors: 
         ],
     )
     print(msgspec.json.encode(summary).decode(), flush=True)
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to us: they stop all parts, not the server alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @contextlib.contextmanager

@@ -68,6 +68,11 @@ class Feed(Generic[T]):
         """Whether the reader has all of a day that is over."""
         return self._is_day_over and self._reported == len(self._payloads)
 
+    @property
+    def taken(self) -> int:
+        """How many of the day's items the reader has."""
+        return self._reported
+
     def begin(self, day: int) -> None:
         """Forget the day before, which was taken, and start another."""
         self._day = day

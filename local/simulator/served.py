@@ -1,9 +1,11 @@
 """The two feeds over HTTP: the broadcaster's, to poll, and the social one, a stream of events."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
+import uvicorn
 from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -18,6 +20,15 @@ _PAGE = 500
 _STREAM_SECONDS = 15.0
 _KEEP_ALIVE_SECONDS = 5.0
 _RETRY_MILLISECONDS = 250
+
+
+class QuietServer(uvicorn.Server):
+    """Leaves signals to its program: they stop all of it, not the server alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
 
 Limit = Annotated[int, Parameter(ge=1, le=10_000)]
 

@@ -1,0 +1,1 @@
+"""Send a vendor's recorded match through everything, and say what came out."""
