@@ -12,21 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from resilience.backoff import Backoff
 from schemas.pack import pack
+from sinks.reach import Reach
 from storage.streams import Outcome, PackToAppend, Streams, StreamsUnavailableError, StreamTop, stream_name
 from telemetry.log import Log
-
-LOST = "live_streams.lost"
-REGAINED = "live_streams.regained"
 
 # Events of one stream entry when runs that wait are joined: 1,000 cost Redis a
 # fifth less per event than 300, and are read in a millisecond.
 PACK_EVENTS = 1_000
-_FIRST_RETRY = timedelta(milliseconds=50)
-_LONGEST_RETRY = timedelta(seconds=2)
-
-_log = Log("live_streams")
 
 
 class Delivery(NamedTuple):
@@ -62,7 +55,7 @@ class LivePublisher:
     ) -> None:
         self._streams = Streams(redis_url)
         self._backlog_rows = backlog_rows
-        self._backoff = Backoff(_FIRST_RETRY, _LONGEST_RETRY, chance)
+        self._reach = Reach("redis", Log("live_streams"), time.monotonic, chance)
         self._changed = threading.Condition()
         self._waiting: deque[Delivery] = deque()
         self._rows_waiting = 0  # those being sent included
@@ -121,37 +114,35 @@ class LivePublisher:
             len(run.payloads) for run, outcome in zip(runs, outcomes, strict=True) if outcome.is_appended
         )
         # Not before an append: a server that is full or read-only still answers a ping.
-        self._backoff.reset()
+        self._reach.regained()
         with self._changed:
             self._rows_waiting -= sent
             self._count(published=published, refused=sent - published)
 
     def _wait_for_redis(self, rows_lost: int, error: StreamsUnavailableError) -> None:
         """Drop everything, and stay here until Redis answers again: the relay repairs what is missing."""
-        since = time.monotonic()
-        _log.warning(LOST, detail=error.detail)
         with self._changed:
             self._is_down = True
             self._rows_waiting -= rows_lost
             self._count(dropped=rows_lost)
             self._drop_waiting()
-        while True:
+        detail: str | None = error.detail
+        while detail is not None:
+            pause = self._reach.lost(detail).total_seconds()
             with self._changed:
-                delay = self._backoff.next_delay().total_seconds()
-                if self._changed.wait_for(lambda: self._is_closing, delay):
+                if self._changed.wait_for(lambda: self._is_closing, pause):
                     return
-            if self._try_ping():
-                break
+            detail = self._try_ping()
         with self._changed:
             self._is_down = False
-        _log.info(REGAINED, after_seconds=round(time.monotonic() - since, 3))
 
-    def _try_ping(self) -> bool:
+    def _try_ping(self) -> str | None:
+        """None when Redis answers, else what it said."""
         try:
             self._streams.ping()
-        except StreamsUnavailableError:
-            return False
-        return True
+        except StreamsUnavailableError as error:
+            return error.detail
+        return None
 
     def _drop_waiting(self) -> None:
         rows = _rows(self._waiting)

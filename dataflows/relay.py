@@ -1,0 +1,98 @@
+"""The edges of the relay: its settings, and for each target a thread, a source and a sink."""
+
+import gc
+import random
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+import settings as configuration
+from dataflows.kafka_looks import LettersLooker, LiveEventsLooker
+from dataflows.polling import PollingSource
+from dataflows.stream_looks import Look, StreamLooker
+from settings import Settings
+from sinks.hand import Hand
+from sinks.live_events import KafkaOutlet, KafkaOutletSink, KafkaRecord
+from sinks.reach import Reach
+from sinks.stream_repair import StreamRepair, StreamRepairSink, Task
+from storage.relay_reads import Letter, LogRun, RelayReads
+from storage.streams import Streams
+from telemetry.log import Log, configure
+
+_STREAMS = "deliver.streams"
+_LIVE_EVENTS = "deliver.live_events"
+_LETTERS = "deliver.letters"
+
+
+@dataclass(frozen=True)
+class Relay:
+    """What `deliver.build` needs: each target as its source and its sink."""
+
+    settings: Settings
+    streams: tuple[Source[Look], Sink[Task]]
+    live_events: tuple[Source[LogRun], Sink[list[KafkaRecord]]]
+    dead_letters: tuple[Source[list[Letter]], Sink[list[KafkaRecord]]]
+
+
+def open_relay() -> Relay:
+    """Read the settings and prepare the edges; servers are first asked when the flow runs."""
+    configure()
+    settings = configuration.load()
+    _tune_interpreter()
+    return Relay(settings, _streams(settings), _live_events(settings), _dead_letters(settings))
+
+
+def _tune_interpreter() -> None:
+    """Settings of CPython for a few threads that wake each other, and for many short-lived rows."""
+    # A thread that has an answer waits this long for the GIL; 5 ms by default.
+    sys.setswitchinterval(0.001)
+    # What is loaded by now stays. With the default threshold shaping records took 1.5x as long.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
+
+
+def _streams(settings: Settings) -> tuple[Source[Look], Sink[Task]]:
+    hand = Hand(_STREAMS)
+    streams = Streams(settings.redis)
+    log = RelayReads(settings.postgres, "touchline-deliver-streams")
+    looker = StreamLooker(
+        streams, log, _reach("redis", _STREAMS), _reach("postgres", _STREAMS), time.monotonic
+    )
+    repair = StreamRepair(streams, log, _reach("redis, appending", _STREAMS))
+    return PollingSource(hand, looker, _now), StreamRepairSink(hand, repair)
+
+
+def _live_events(settings: Settings) -> tuple[Source[LogRun], Sink[list[KafkaRecord]]]:
+    hand = Hand(_LIVE_EVENTS)
+    log = RelayReads(settings.postgres, "touchline-deliver-live-events")
+    outlet = KafkaOutlet(settings.kafka, _reach("kafka, producing", _LIVE_EVENTS))
+    looker = LiveEventsLooker(
+        settings,
+        log,
+        outlet,
+        _reach("kafka", _LIVE_EVENTS),
+        _reach("postgres", _LIVE_EVENTS),
+        time.monotonic,
+    )
+    return PollingSource(hand, looker, _now), KafkaOutletSink(hand, outlet)
+
+
+def _dead_letters(settings: Settings) -> tuple[Source[list[Letter]], Sink[list[KafkaRecord]]]:
+    hand = Hand(_LETTERS)
+    log = RelayReads(settings.postgres, "touchline-deliver-letters")
+    outlet = KafkaOutlet(settings.kafka, _reach("kafka, producing", _LETTERS))
+    looker = LettersLooker(settings, log, outlet, _reach("kafka", _LETTERS), _reach("postgres", _LETTERS))
+    return PollingSource(hand, looker, _now), KafkaOutletSink(hand, outlet)
+
+
+def _reach(neighbour: str, part: str) -> Reach:
+    return Reach(neighbour, Log(part), time.monotonic, random.random)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,98 @@
+"""The last record of each partition: what is in Kafka already says where to go on."""
+
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import NamedTuple, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+_ANSWER_WITHIN = timedelta(seconds=5)
+
+
+class Partition(NamedTuple):
+    """A partition of a topic, by the topic's full name."""
+
+    topic: str
+    number: int
+
+
+class TopicsUnreadableError(RuntimeError):
+    """Kafka did not say what the last records are."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+def read_last_headers(
+    bootstrap: str, partitions: Iterable[Partition], within: timedelta = _ANSWER_WITHIN
+) -> dict[Partition, dict[str, bytes]]:
+    """The headers of the last record of each partition; those without records are left out.
+
+    Raises TopicsUnreadableError, for a topic that does not exist too.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "touchline-deliver",  # asked for by the client; nothing is committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "error_cb": _ignore,  # a call that gets no answer says so itself
+            "log_level": 2,
+        }
+    )
+    try:
+        return _read(consumer, list(partitions), within)
+    except KafkaException as error:
+        raise TopicsUnreadableError(_text(error.args[0])) from error
+    finally:
+        consumer.close()
+
+
+def _read(
+    consumer: Consumer, partitions: list[Partition], within: timedelta
+) -> dict[Partition, dict[str, bytes]]:
+    deadline = time.monotonic() + within.total_seconds()
+    last: list[TopicPartition] = []
+    for topic, number in partitions:
+        timeout = max(0.1, deadline - time.monotonic())
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout)
+        if high > low:
+            last.append(TopicPartition(topic, number, high - 1))
+    consumer.assign(last)
+    unread = {Partition(place.topic, place.partition) for place in last}
+    found: dict[Partition, dict[str, bytes]] = {}
+    while unread:
+        if time.monotonic() > deadline:
+            raise TopicsUnreadableError(f"no answer about {len(unread)} partitions within {within}")
+        for message in consumer.consume(len(unread), 0.1):
+            partition = Partition(str(message.topic()), int(message.partition() or 0))
+            if not _is_end(message):
+                found[partition] = _headers(message)
+            # An end without a record: the last offset holds none that can be read.
+            unread.discard(partition)
+    return found
+
+
+def _is_end(message: Message) -> bool:
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() == KafkaError._PARTITION_EOF:
+        return True
+    raise KafkaException(error)
+
+
+def _headers(message: Message) -> dict[str, bytes]:
+    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _ignore(_: KafkaError) -> None:
+    pass
+
+
+def _text(error: KafkaError) -> str:
+    return str(error.str())

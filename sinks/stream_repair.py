@@ -1,0 +1,185 @@
+"""Repair of the live streams: append from the log what is missing, begin new lives, trim, delete."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from schemas.pack import pack
+from sinks.hand import Hand
+from sinks.reach import Reach
+from storage.reading import LogUnavailableError
+from storage.relay_reads import LoggedRow, Place, RelayReads
+from storage.streams import PackToAppend, StreamName, Streams, StreamsUnavailableError, StreamTop
+from telemetry.log import Log
+from telemetry.metrics import counter
+
+BEGUN = "stream.begun"
+NEW_LIFE = "shard.new_life"
+DELETED = "stream.deleted"
+
+# Read and appended in one go: a tenth of a second of work, so that no shard
+# waits long behind another one.
+FILL_ROWS = 5_000
+# Of one entry: as few as make Redis cheap, and bounded when events are large.
+PACK_EVENTS = 500
+PACK_BYTES = 512 * 1024
+
+_log = Log("stream_repair")
+_repaired = counter("relay_repaired_events", "Events that write-through had left out of the live streams")
+_new_lives = counter("relay_new_lives", "Generations raised because a stream and the log had parted")
+
+
+class Fill(NamedTuple):
+    """Append to a stream what follows its end in the log."""
+
+    stream: StreamName
+    after: Place
+
+
+class Begin(NamedTuple):
+    """Fill a stream that is missing with what follows a position in the log."""
+
+    stream: StreamName
+    after: int
+
+
+class BeginNewLife(NamedTuple):
+    """Raise the shard's generation: this stream and the log have parted."""
+
+    stream: StreamName
+    top: Place
+    head: Place
+
+
+class Trim(NamedTuple):
+    """Drop what ends before a position."""
+
+    stream: StreamName
+    keep_from: int
+
+
+class Delete(NamedTuple):
+    """Delete the stream of a life that is over."""
+
+    stream: StreamName
+
+
+Task = Fill | Begin | BeginNewLife | Trim | Delete
+
+
+class StreamRepair:
+    """Does the relay's tasks on the streams of one Redis.
+
+    Delivery: effectively once. Every append names what it follows, so any
+    number of relays may do the same task, and it may be cut off anywhere:
+    whoever looks next finds what is left. An outage ends the work in hand.
+    """
+
+    def __init__(self, streams: Streams, log: RelayReads, reach: Reach) -> None:
+        self._streams = streams
+        self._log = log
+        self._reach = reach
+
+    def do(self, tasks: Sequence[Task]) -> None:
+        """Do the tasks, unless Redis failed a moment ago."""
+        if self._reach.is_resting:
+            return
+        try:
+            for task in tasks:
+                self._do(task)
+        except (StreamsUnavailableError, LogUnavailableError) as error:
+            self._reach.lost(error.detail)
+        else:
+            self._reach.regained()
+
+    def _do(self, task: Task) -> None:
+        match task:
+            case Fill():
+                self._fill(task.stream, task.after, may_begin=False)
+            case Begin():
+                self._begin(task)
+            case BeginNewLife():
+                self._begin_new_life(task)
+            case Trim():
+                self._streams.trim({task.stream.key: task.keep_from})
+            case Delete():
+                self._streams.delete([task.stream.key])
+                _log.info(DELETED, shard=task.stream.shard, generation=task.stream.generation)
+
+    def _begin(self, task: Begin) -> None:
+        place = self._log.place_at(task.stream.shard, task.after)
+        if place is not None:
+            _log.info(BEGUN, stream=task.stream.key, after=task.after)
+            self._fill(task.stream, place, may_begin=True)
+
+    def _fill(self, stream: StreamName, after: Place, may_begin: bool) -> None:
+        rows = self._log.following(stream.shard, after, FILL_ROWS)
+        outcomes = self._streams.append(list(packs_of(stream, after, rows, may_begin)))
+        appended = [outcome.top.position for outcome in outcomes if outcome.is_appended]
+        if appended:
+            _repaired.add(max(appended) - after.position)
+
+    def _begin_new_life(self, task: BeginNewLife) -> None:
+        stream = task.stream
+        lives = [name.generation for name in self._streams.names() if name.shard == stream.shard]
+        # Above every stream there is: one of a life that a restored database
+        # forgot must not be taken for the new one.
+        raised = self._log.raise_generation(stream.shard, stream.generation, max(lives, default=0) + 1)
+        if raised is not None:
+            _new_lives.add(1)
+            _log.warning(
+                NEW_LIFE,
+                shard=stream.shard,
+                generation=raised,
+                instead_of=stream.generation,
+                top=task.top.position,
+                head=task.head.position,
+            )
+
+
+def packs_of(
+    stream: StreamName, after: Place, rows: Sequence[LoggedRow], may_begin: bool
+) -> Iterator[PackToAppend]:
+    """Cut rows into packs of bounded size, each following the one before."""
+    previous = StreamTop(*after)
+    for run in _runs(rows):
+        top = StreamTop(run[-1].position, run[-1].chain)
+        yield PackToAppend(stream.key, previous, top, pack([row.payload for row in run]), may_begin)
+        previous, may_begin = top, False
+
+
+def _runs(rows: Sequence[LoggedRow]) -> Iterator[Sequence[LoggedRow]]:
+    begin, size = 0, 0
+    for index, row in enumerate(rows):
+        is_full = index - begin == PACK_EVENTS or size + len(row.payload) > PACK_BYTES
+        if is_full and index > begin:
+            yield rows[begin:index]
+            begin, size = index, 0
+        size += len(row.payload)
+    if rows:
+        yield rows[begin:]
+
+
+class _RepairPartition(StatelessSinkPartition[Task]):
+    def __init__(self, hand: Hand, do: Callable[[Sequence[Task]], None]) -> None:
+        self._hand = hand
+        self._do = do
+
+    def write_batch(self, items: list[Task]) -> None:
+        self._hand.start(lambda: self._do(items))
+
+
+class StreamRepairSink(DynamicSink[Task]):
+    """Hand the relay's tasks to the thread that serves Redis.
+
+    Delivery: best effort, and that is enough: what is not done here is seen
+    by the next look.
+    """
+
+    def __init__(self, hand: Hand, repair: StreamRepair) -> None:
+        self._hand = hand
+        self._repair = repair
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _RepairPartition:
+        return _RepairPartition(self._hand, self._repair.do)

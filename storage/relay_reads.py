@@ -1,0 +1,291 @@
+"""What the relay asks of the log: heads, what follows a place, letters after a letter, a new life.
+
+Always the primary: a standby's head may be behind a stream, which would
+look like a fork.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg.types.string import ByteaBinaryLoader
+
+from storage.connect import connect
+from storage.reading import LogUnavailableError
+
+
+class Place(NamedTuple):
+    """A position and the chain there: the same place in two logs means the same log up to it."""
+
+    position: int
+    chain: bytes
+
+
+class ShardState(NamedTuple):
+    """A shard's log in one snapshot."""
+
+    shard: int
+    generation: int
+    base: Place  # what lies at or before it was dropped
+    head: Place
+    chain_at: bytes | None  # at the position that was asked about; None: the log has no such place
+    now_ms: int  # the database's clock, milliseconds since 1970
+
+
+class LoggedRow(NamedTuple):
+    """One event of a shard's log."""
+
+    position: int
+    chain: bytes
+    match: str
+    payload: bytes
+
+
+class LogRun(NamedTuple):
+    """Consecutive rows of one shard."""
+
+    shard: int
+    generation: int
+    rows: list[LoggedRow]
+
+
+class Letter(NamedTuple):
+    """A dead letter as stored."""
+
+    letter: int
+    topic: str  # without the installation's prefix
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    key: bytes | None
+    original: bytes
+
+
+class LetterPlace(NamedTuple):
+    """Which letters of one partition of a raw topic are copied: up to `letter`, which came from `offset`."""
+
+    letter: int
+    offset: int
+
+
+# Heads, and in the same snapshot the chain where each stream ends.
+_STATES = """
+SELECT
+    d.shard, d.generation, d.base_position, d.base_chain,
+    coalesce(h.position, d.base_position), coalesce(h.chain, d.base_chain),
+    CASE WHEN a.position = d.base_position THEN d.base_chain ELSE p.chain END,
+    (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint
+FROM delivery_shards AS d
+LEFT JOIN unnest(%(shards)s::smallint [], %(positions)s::bigint []) AS a (shard, position)
+    ON a.shard = d.shard
+LEFT JOIN LATERAL (
+    SELECT e.position, e.chain FROM events AS e
+    WHERE e.shard = d.shard ORDER BY e.position DESC LIMIT 1
+) AS h ON true
+LEFT JOIN events AS p ON p.shard = d.shard AND p.position = a.position
+ORDER BY d.shard
+"""
+
+# Nothing follows a place that this log does not have.
+_FOLLOWING = """
+SELECT e.position, e.chain, e.match, e.payload FROM events AS e
+WHERE
+    e.shard = %(shard)s AND e.position > %(position)s
+    AND (
+        EXISTS (
+            SELECT 1 FROM events AS p
+            WHERE p.shard = %(shard)s AND p.position = %(position)s AND p.chain = %(chain)s
+        )
+        OR EXISTS (
+            SELECT 1 FROM delivery_shards AS d
+            WHERE d.shard = %(shard)s AND d.base_position = %(position)s AND d.base_chain = %(chain)s
+        )
+    )
+ORDER BY e.position LIMIT %(limit)s
+"""
+
+# A shard that began another life has nothing to say until its place was looked at again.
+_AFTER = """
+SELECT a.shard, a.generation, e.position, e.chain, e.match, e.payload
+FROM unnest(%(shards)s::smallint [], %(generations)s::bigint [], %(positions)s::bigint [])
+    AS a (shard, generation, position)
+INNER JOIN delivery_shards AS d ON d.shard = a.shard AND d.generation = a.generation
+CROSS JOIN LATERAL (
+    SELECT l.position, l.chain, l.match, l.payload FROM events AS l
+    WHERE l.shard = a.shard AND l.position > a.position
+    ORDER BY l.position LIMIT %(limit)s
+) AS e
+ORDER BY a.shard, e.position
+"""
+
+_CHAIN = """
+SELECT coalesce(
+    (SELECT e.chain FROM events AS e WHERE e.shard = %(shard)s AND e.position = %(position)s),
+    (
+        SELECT d.base_chain FROM delivery_shards AS d
+        WHERE d.shard = %(shard)s AND d.base_position = %(position)s
+    )
+)
+"""
+
+_GENERATIONS = "SELECT shard, generation FROM delivery_shards"
+
+# Only from the generation that the fork was seen in: of two relays, one raises it.
+_RAISE = """
+UPDATE delivery_shards
+SET generation = greatest(
+    generation + 1, (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint, %(at_least)s
+)
+WHERE shard = %(shard)s AND generation = %(seen)s
+RETURNING generation
+"""
+
+# Letters of one partition commit in the order of their numbers, because its
+# shard is locked by whoever writes them. Across partitions they do not: a
+# cursor over all of them would skip what a slower lane commits later.
+_LETTERS = """
+SELECT d.letter, c.name, c.partition, d.source_offset, d.reason, d.detail, d.record_key, d.original
+FROM unnest(%(names)s::text [], %(partitions)s::smallint [], %(letters)s::bigint [])
+    AS c (name, partition, letter)
+CROSS JOIN LATERAL (
+    SELECT l.letter, l.source_offset, l.reason, l.detail, l.record_key, l.original
+    FROM dead_letters AS l
+    WHERE
+        l.topic IN (SELECT t.topic FROM topics AS t WHERE t.name = c.name)
+        AND l.partition = c.partition AND l.letter > c.letter
+    ORDER BY l.letter LIMIT %(limit)s
+) AS d
+ORDER BY d.letter LIMIT %(limit)s
+"""
+
+_LETTERS_THERE = """
+SELECT c.name, c.partition
+FROM unnest(
+    %(names)s::text [], %(partitions)s::smallint [], %(letters)s::bigint [], %(offsets)s::bigint []
+) AS c (name, partition, letter, source_offset)
+INNER JOIN dead_letters AS d
+    ON d.letter = c.letter AND d.partition = c.partition AND d.source_offset = c.source_offset
+INNER JOIN topics AS t ON t.topic = d.topic AND t.name = c.name
+"""
+
+# Raw bytes for these: a UUID object or decoded JSON costs more than the rest of a row.
+_AS_BYTES = ("json", "uuid")
+
+
+class RelayReads:
+    """The relay's connection to the primary. Not thread-safe.
+
+    Every method raises LogUnavailableError, and the next call connects anew.
+    """
+
+    def __init__(self, dsn: str, application: str) -> None:
+        self._dsn = dsn
+        self._application = application
+        self._connection: psycopg.Connection | None = None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def generations(self) -> dict[int, int]:
+        """The generation of every shard that ever had a writer."""
+        return dict(self._rows(_GENERATIONS, {}))
+
+    def states(self, positions: Mapping[int, int]) -> list[ShardState]:
+        """Every shard's log; `positions` asks for the chain at one place of each."""
+        rows = self._rows(_STATES, {"shards": list(positions), "positions": list(positions.values())})
+        return [
+            ShardState(shard, generation, Place(base, base_chain), Place(head, head_chain), chain_at, now)
+            for shard, generation, base, base_chain, head, head_chain, chain_at, now in rows
+        ]
+
+    def following(self, shard: int, place: Place, limit: int) -> list[LoggedRow]:
+        """At most `limit` rows that follow a place, in order; none when this log has no such place."""
+        rows = self._rows(
+            _FOLLOWING,
+            {
+                "shard": shard,
+                "position": place.position,
+                "chain": UUID(bytes=place.chain),
+                "limit": limit,
+            },
+        )
+        return [LoggedRow(*row) for row in rows]
+
+    def after(self, places: Mapping[int, tuple[int, int]], limit: int) -> list[LogRun]:
+        """For each shard at (generation, position): at most `limit` rows after it, in order.
+
+        Silent about a shard whose generation is another by now.
+        """
+        rows = self._rows(
+            _AFTER,
+            {
+                "shards": list(places),
+                "generations": [generation for generation, _ in places.values()],
+                "positions": [position for _, position in places.values()],
+                "limit": limit,
+            },
+        )
+        runs: dict[int, LogRun] = {}
+        for shard, generation, *row in rows:
+            if shard not in runs:
+                runs[shard] = LogRun(shard, generation, [])
+            runs[shard].rows.append(LoggedRow(*row))
+        return list(runs.values())
+
+    def place_at(self, shard: int, position: int) -> Place | None:
+        """The log's place at a position; None when it has none."""
+        ((chain,),) = self._rows(_CHAIN, {"shard": shard, "position": position})
+        return None if chain is None else Place(position, chain)
+
+    def raise_generation(self, shard: int, seen: int, at_least: int) -> int | None:
+        """Begin a new life of a shard's log; None when another relay did so already."""
+        rows = self._rows(_RAISE, {"shard": shard, "seen": seen, "at_least": at_least})
+        return int(rows[0][0]) if rows else None
+
+    def letters_after(self, copied: Mapping[tuple[str, int], int], limit: int) -> list[Letter]:
+        """The first `limit` letters that are above the number of their (topic, partition), in order."""
+        rows = self._rows(
+            _LETTERS,
+            {
+                "names": [name for name, _ in copied],
+                "partitions": [partition for _, partition in copied],
+                "letters": list(copied.values()),
+                "limit": limit,
+            },
+        )
+        return [Letter(*row) for row in rows]
+
+    def letters_there(self, places: Mapping[tuple[str, int], LetterPlace]) -> set[tuple[str, int]]:
+        """Those (topic, partition) whose letter is in the table and came from that offset."""
+        rows = self._rows(
+            _LETTERS_THERE,
+            {
+                "names": [name for name, _ in places],
+                "partitions": [partition for _, partition in places],
+                "letters": [place.letter for place in places.values()],
+                "offsets": [place.offset for place in places.values()],
+            },
+        )
+        return {(name, partition) for name, partition in rows}
+
+    def _rows(self, query: LiteralString, parameters: Mapping[str, object]) -> Sequence[tuple[Any, ...]]:
+        try:
+            if self._connection is None:
+                self._connection = _connect(self._dsn, self._application)
+            with self._connection.cursor(binary=True) as cursor:
+                return cursor.execute(query, parameters).fetchall()
+        except psycopg.Error as error:
+            # Whatever it is, a table that is not there yet included: said, and tried again later.
+            self.close()
+            raise LogUnavailableError(str(error).strip() or type(error).__name__) from error
+
+
+def _connect(dsn: str, application: str) -> psycopg.Connection:
+    connection = connect(dsn, application)
+    for kind in _AS_BYTES:
+        connection.adapters.register_loader(kind, ByteaBinaryLoader)
+    return connection
