@@ -1,0 +1,96 @@
+"""From what came in to what goes to Kafka: stamped, addressed, or forwarded as it came. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from ingest.vendors import Mapper, VendorFormatError
+from schemas.partitioning import partition_of
+from schemas.raw import TOPIC_OF_SOURCE, RawEvent, source_of
+from schemas.validation import Rejection, parse
+
+# Half of what a topic takes (1 MB). Beyond the largest record by far, so a line
+# that is cut here is a dead letter `oversized` all the same.
+LONGEST_FORWARDED_BYTES = 512 * 1024
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Outgoing(NamedTuple):
+    """A record for a raw topic; the topic's name is without the installation's prefix."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+
+
+class Send(Protocol):
+    """Write records to Kafka; return when all are acknowledged, else raise a DeliveryError."""
+
+    async def __call__(self, records: list[Outgoing]) -> None: ...
+
+
+class FeedRecords(NamedTuple):
+    """What some lines of a feed became."""
+
+    records: list[Outgoing]
+    forwarded: int  # of them: not good, forwarded as they came
+    surprises: list[Exception]  # what a mapper raised though it must not
+
+
+def stamped(event: RawEvent, accepted_at: datetime, shards: int) -> Outgoing:
+    """Address a good record by its match, with our stamp."""
+    value = _encode(replace(event, ingested_at=accepted_at))
+    topic = TOPIC_OF_SOURCE[source_of(event)]
+    return Outgoing(topic, partition_of(event.match, shards), event.match.encode(), value)
+
+
+def forwarded(line: bytes, source: str, shards: int, match: str | None) -> Outgoing:
+    """Address a line that is no good record: enrich makes a dead letter of it.
+
+    Those of no known match share one partition of their feed, so that a flood
+    of them stays away from the others.
+    """
+    return Outgoing(
+        TOPIC_OF_SOURCE[source],
+        partition_of(source if match is None else match, shards),
+        None if match is None else match.encode(),
+        line[:LONGEST_FORWARDED_BYTES],
+    )
+
+
+def from_feed(
+    lines: Iterable[bytes], mapper: Mapper, source: str, accepted_at: datetime, shards: int
+) -> FeedRecords:
+    """One record for each line of a feed, in order; nothing is dropped."""
+    records: list[Outgoing] = []
+    surprises: list[Exception] = []
+    bad = 0
+    for line in lines:
+        try:
+            record = _good(line, mapper, source, accepted_at, shards)
+        except VendorFormatError:
+            record = None
+        except Exception as error:  # noqa: BLE001 - a bug of the mapper may cost its line, never the feed
+            surprises.append(error)
+            record = None
+        if record is None:
+            bad += 1
+            # A line that names its match is a dead letter of that match.
+            record = forwarded(line, source, shards, parse(line).match)
+        records.append(record)
+    return FeedRecords(records, bad, surprises)
+
+
+def _good(line: bytes, mapper: Mapper, source: str, accepted_at: datetime, shards: int) -> Outgoing | None:
+    event = mapper.map(line)
+    if source_of(event) != source:
+        return None
+    record = stamped(event, accepted_at, shards)
+    # A mapper builds records without the checks of the decoder, and what it
+    # built must pass where it is read.
+    return None if isinstance(parse(record.value), Rejection) else record

@@ -1,0 +1,119 @@
+"""Server-sent events: the social stream, continued from the last event that Kafka has."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import httpx
+from httpx_sse import EventSource, ServerSentEvent, SSEError
+
+from ingest import vendors
+from ingest.cursor import CursorFile, Place, place_in
+from ingest.gather import gathered
+from ingest.intake import Intake
+from ingest.lines import LineLimiter
+from ingest.link import Link, reason_of
+from ingest.producer import DeliveryError
+from ingest.records import LONGEST_FORWARDED_BYTES
+from ingest.stopping import pause
+from resilience.backoff import Backoff
+
+SOURCE = "social"
+# What is taken at once while the batch before it is on its way to Kafka.
+_MOST_AT_ONCE = 500
+
+
+class StreamEndedError(RuntimeError):
+    """The upstream closed the stream; it is opened again."""
+
+
+class SocialStream:
+    """Reads the social stream from a durable event id.
+
+    Delivery: at least once and in order. The id moves after Kafka has
+    acknowledged everything up to it; a crash asks for what came after it.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        intake: Intake,
+        cursor: CursorFile,
+        link: Link,
+        backoff: Backoff,
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._intake = intake
+        self._cursor = cursor
+        self._link = link
+        self._backoff = backoff
+        self._mapper = vendors.mapper("touchline", "")
+        self._place = place_in(cursor)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Read until told to stop."""
+        while not stopping.is_set():
+            try:
+                await self._read(stopping)
+            except DeliveryError:  # Kafka's link says so
+                pass
+            except (httpx.HTTPError, SSEError, StreamEndedError, OSError) as error:
+                self._link.failed(reason_of(error))
+            await pause(stopping, self._backoff.next_delay())
+
+    async def _read(self, stopping: asyncio.Event) -> None:
+        """Follow one connection to its end."""
+        async with self._client.stream("GET", self._url, headers=self._headers()) as answer:
+            answer.raise_for_status()
+            self._link.succeeded()
+            async with aclosing(gathered(_events(answer), _MOST_AT_ONCE, stopping)) as batches:
+                async for batch in batches:
+                    await self._take(batch, stopping)
+        if not stopping.is_set():
+            raise StreamEndedError("the upstream closed the stream")
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Accept-Encoding": "identity"}
+        if self._place.cursor:
+            headers["Last-Event-ID"] = self._place.cursor
+        return headers
+
+    async def _take(self, batch: list[ServerSentEvent], stopping: asyncio.Event) -> None:
+        lines = [event.data.encode("latin-1") for event in batch if event.data]
+        hold = await self._intake.take(lines, self._mapper)
+        self._link.succeeded()
+        self._backoff.reset()
+        last = batch[-1].id
+        if last and last != self._place.cursor:
+            place = Place(last)
+            await asyncio.to_thread(self._cursor.save, place)
+            self._place = place
+        await pause(stopping, hold)
+
+
+async def _events(answer: httpx.Response) -> AsyncIterator[ServerSentEvent]:
+    """The events of a stream, their bytes kept as they came, one character each."""
+    # The standard decodes as UTF-8 and replaces what is not; a dead letter is to
+    # show what really came.
+    answer.encoding = "latin-1"
+    assert isinstance(answer.stream, httpx.AsyncByteStream)
+    answer.stream = _LimitedStream(answer.stream)
+    async for event in EventSource(answer).aiter_sse():
+        yield event
+
+
+class _LimitedStream(httpx.AsyncByteStream):
+    """A body whose lines are cut to the longest that is forwarded."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+        self._limiter = LineLimiter(LONGEST_FORWARDED_BYTES, b"\r\n")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            yield self._limiter.feed(chunk)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

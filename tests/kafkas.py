@@ -1,0 +1,98 @@
+"""Where ingest writes to in tests: a list in memory, or librdkafka's mock broker behind the real producer."""
+
+import time
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+from confluent_kafka import KafkaError
+
+from ingest.link import Link
+from ingest.producer import DeliveryError, NotAcknowledgedError, RecordProducer
+from ingest.records import Outgoing
+from schemas.raw import RAW_TOPICS
+from tests.fixtures.mock_kafka import MockKafka, records_on
+
+SHARDS = 2
+
+
+class Written(NamedTuple):
+    """A record as a reader of Kafka finds it."""
+
+    partition: int
+    key: bytes | None
+    value: bytes
+
+
+class Kafka(Protocol):
+    """What an adapter needs of Kafka, and what a test does to it."""
+
+    refused: int  # sends that failed
+
+    async def send(self, records: list[Outgoing]) -> None: ...
+
+    def on(self, topic: str) -> list[Written]: ...
+
+    def go_down(self) -> None: ...
+
+    def come_back(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class KafkaInMemory:
+    """Acknowledges at once, or refuses while it is down."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, list[Written]] = {topic: [] for topic in RAW_TOPICS}
+        self._is_down = False
+        self.refused = 0
+
+    async def send(self, records: list[Outgoing]) -> None:
+        if self._is_down:
+            self.refused += 1
+            raise NotAcknowledgedError(KafkaError(KafkaError._MSG_TIMED_OUT))
+        for topic, partition, key, value in records:
+            self._records[topic].append(Written(partition, key, value))
+
+    def on(self, topic: str) -> list[Written]:
+        return sorted(self._records[topic], key=lambda record: record.partition)
+
+    def go_down(self) -> None:
+        self._is_down = True
+
+    def come_back(self) -> None:
+        self._is_down = False
+
+    async def close(self) -> None:
+        pass
+
+
+class KafkaMocked:
+    """The real producer in front of a mock broker."""
+
+    def __init__(self, cluster: MockKafka) -> None:
+        self._cluster = cluster
+        for topic in RAW_TOPICS:
+            cluster.create_topic(topic, SHARDS)
+        # 8 s in real life; an outage in a test is shorter.
+        impatient = {"delivery.timeout.ms": 500}
+        self.link = Link("kafka", cluster.servers, time.monotonic)
+        self.producer = RecordProducer(cluster.servers, "", self.link, impatient)
+        self.refused = 0
+        self.go_down, self.come_back = cluster.go_down, cluster.come_back
+
+    async def send(self, records: list[Outgoing]) -> None:
+        try:
+            await self.producer.send(records)
+        except DeliveryError:
+            self.refused += 1
+            raise
+
+    def on(self, topic: str) -> list[Written]:
+        return [
+            Written(message.partition() or 0, message.key(), message.value() or b"")
+            for message in records_on(self._cluster.servers, topic, SHARDS)
+        ]
+
+    async def close(self) -> None:
+        await self.producer.close(timedelta(seconds=1))
