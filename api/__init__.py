@@ -1,0 +1,1 @@
+"""REST for apps and operators: what the log says about matches and events."""
