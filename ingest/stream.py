@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import timedelta
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
@@ -21,10 +22,9 @@ from resilience.backoff import Backoff
 SOURCE = "social"
 # What is taken at once while the batch before it is on its way to Kafka.
 _MOST_AT_ONCE = 500
-
-
-class StreamEndedError(RuntimeError):
-    """The upstream closed the stream; it is opened again."""
+# After a stream was closed without a fault, unless its field `retry` says otherwise.
+_REOPEN_AFTER = timedelta(milliseconds=250)
+_REOPEN_BOUNDS = (timedelta(milliseconds=50), timedelta(seconds=30))
 
 
 class SocialStream:
@@ -51,6 +51,7 @@ class SocialStream:
         self._backoff = backoff
         self._mapper = vendors.mapper("touchline", "")
         self._place = place_in(cursor)
+        self._reopen_after = _REOPEN_AFTER
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read until told to stop."""
@@ -58,10 +59,12 @@ class SocialStream:
             try:
                 await self._read(stopping)
             except DeliveryError:  # Kafka's link says so
-                pass
-            except (httpx.HTTPError, SSEError, StreamEndedError, OSError) as error:
+                await pause(stopping, self._backoff.next_delay())
+            except (httpx.HTTPError, SSEError, OSError) as error:
                 self._link.failed(reason_of(error))
-            await pause(stopping, self._backoff.next_delay())
+                await pause(stopping, self._backoff.next_delay())
+            else:  # closed as proxies do now and then, which is no failure
+                await pause(stopping, self._reopen_after)
 
     async def _read(self, stopping: asyncio.Event) -> None:
         """Follow one connection to its end."""
@@ -71,8 +74,6 @@ class SocialStream:
             async with aclosing(gathered(_events(answer), _MOST_AT_ONCE, stopping)) as batches:
                 async for batch in batches:
                     await self._take(batch, stopping)
-        if not stopping.is_set():
-            raise StreamEndedError("the upstream closed the stream")
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Accept-Encoding": "identity"}
@@ -85,12 +86,22 @@ class SocialStream:
         hold = await self._intake.take(lines, self._mapper)
         self._link.succeeded()
         self._backoff.reset()
+        self._reopen_after = _asked_by(batch) or self._reopen_after
         last = batch[-1].id
         if last and last != self._place.cursor:
             place = Place(last)
             await asyncio.to_thread(self._cursor.save, place)
             self._place = place
         await pause(stopping, hold)
+
+
+def _asked_by(batch: list[ServerSentEvent]) -> timedelta | None:
+    """When the upstream wants its stream opened again, within reason."""
+    asked = [event.retry for event in batch if event.retry is not None]
+    if not asked:
+        return None
+    least, most = _REOPEN_BOUNDS
+    return max(least, min(most, timedelta(milliseconds=min(asked[-1], 1_000_000))))
 
 
 async def _events(answer: httpx.Response) -> AsyncIterator[ServerSentEvent]:

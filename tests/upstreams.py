@@ -79,7 +79,7 @@ class FakeStream:
 
     async def _events(self, sent: int) -> AsyncIterator[bytes]:
         cuts = self._cuts
-        yield b": welcome\n\n"
+        yield b": welcome\nretry: 50\n\n"
         while self._cuts == cuts:
             known = len(self.lines)
             for number, line in enumerate(self.lines[sent:known], sent + 1):

@@ -219,6 +219,20 @@ async def test_a_stream_is_continued_behind_the_last_event_that_kafka_has(
     assert stream.stream.asked == ["", "3", "5"]
 
 
+async def test_a_stream_that_is_closed_politely_is_no_lost_upstream(
+    stream: Stream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Proxies close long streams; nobody is to be woken for that."""
+    await stream.start()
+    await reached(lambda: len(stream.stream.asked) == 1)
+    await stream.stream.cut()
+    await reached(lambda: len(stream.stream.asked) == 2)
+    await stream.stream.cut()
+    await reached(lambda: len(stream.stream.asked) == 3)
+    assert stream.link.is_up
+    assert caplog.records == []
+
+
 async def test_a_stream_that_is_refused_is_opened_again(stream: Stream, kafka: KafkaInMemory) -> None:
     stream.stream.faults += [refused, unavailable, lambda: httpx.Response(200, text="no stream")]
     await stream.offer(lines_of(stream, 2))
