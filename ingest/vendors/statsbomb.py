@@ -1,13 +1,11 @@
 """StatsBomb event JSON, one event a line, as records of ours: each line is exactly one.
 
 The format: https://github.com/statsbomb/open-data (doc/Open Data Events).
-A line stands for itself: what was mapped before changes nothing, except which
-team is at home, and a feed that names it (`home_team`) makes even that fixed.
+A line stands for itself: what was mapped before changes nothing, except that a
+line-up tells which team is at home.
 """
 
 import re
-from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -31,7 +29,7 @@ _PERIOD_STARTS = {
     4: timedelta(minutes=132),
     5: timedelta(minutes=152),
 }
-# A feed without any date: a day that nobody takes for a real one.
+# Such lines name no date either: a day that nobody takes for a real one.
 _UNKNOWN_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 _ENDS_MATCH = frozenset({2, 4, 5})  # periods; a later period_start makes it live again
 
@@ -136,16 +134,14 @@ _encode = msgspec.json.Encoder().encode
 class Mapper:
     """Map the lines of one match.
 
-    `home_team` comes from the feed where it can; without it the first
-    `Starting XI` tells, and until then a record has no side. `kick_off` is
-    asked only for lines without `_event_time`.
+    The line-ups at its beginning tell who is at home; until one was seen, a
+    record has no side.
     """
 
-    def __init__(self, match: str, home_team: str = "", kick_off: datetime | None = None) -> None:
+    def __init__(self, match: str) -> None:
         self._match = match
-        self.home_team = home_team
+        self._home_team = ""
         self._away_team = ""
-        self._kick_off = kick_off or _UNKNOWN_DAY
 
     def map(self, line: bytes) -> RawEvent:
         """The record that a line stands for; raise VendorFormatError for a line that is none."""
@@ -158,7 +154,7 @@ class Mapper:
             source_event_id=vendor.id,
             revision=_revision(line, "add"),
             type=kind,
-            occurred_at=vendor.event_time or self._derived_time(vendor),
+            occurred_at=vendor.event_time or _derived_time(vendor),
             body=self._body(vendor, kind),
         )
         checked = parse(_encode(record))
@@ -168,29 +164,19 @@ class Mapper:
 
     def _learn_sides(self, vendor: _Line) -> None:
         """The line-up with index 1 is the home side's; without an index, the first that comes."""
-        if self.home_team or self._away_team:
+        if self._home_team or self._away_team:
             return
         if vendor.index == 2:
             self._away_team = vendor.team.name
         else:
-            self.home_team = vendor.team.name
+            self._home_team = vendor.team.name
 
     def _side(self, team: str) -> Side | None:
-        if self.home_team:
-            return "home" if team == self.home_team else "away"
+        if self._home_team:
+            return "home" if team == self._home_team else "away"
         if self._away_team:
             return "away" if team == self._away_team else "home"
         return None
-
-    def _derived_time(self, vendor: _Line) -> datetime:
-        stamp = _TIMESTAMP.fullmatch(vendor.timestamp)
-        if stamp is None:
-            raise VendorFormatError("timestamp", "neither `_event_time` nor HH:MM:SS.mmm here")
-        into = timedelta(hours=int(stamp[1]), minutes=int(stamp[2]), seconds=float(stamp[3]))
-        start = _PERIOD_STARTS.get(vendor.period)
-        if start is None:
-            raise VendorFormatError("period", f"{vendor.period} is not in 1..5")
-        return self._kick_off + start + into
 
     def _body(self, vendor: _Line, kind: str) -> BroadcastBody:
         detail, side, team = vendor.detail, self._side(vendor.team.name), vendor.team.name
@@ -213,16 +199,15 @@ class Mapper:
         )
 
 
-def home_team_of(lines: Iterable[bytes]) -> str:
-    """The home team of a whole recording, for its feed to name; empty when no line-up tells."""
-    one = Mapper("unknown")
-    for line in lines:
-        if b"Starting XI" in line:
-            with suppress(VendorFormatError):
-                one.map(line)
-        if one.home_team:
-            break
-    return one.home_team
+def _derived_time(vendor: _Line) -> datetime:
+    stamp = _TIMESTAMP.fullmatch(vendor.timestamp)
+    if stamp is None:
+        raise VendorFormatError("timestamp", "neither `_event_time` nor HH:MM:SS.mmm here")
+    into = timedelta(hours=int(stamp[1]), minutes=int(stamp[2]), seconds=float(stamp[3]))
+    start = _PERIOD_STARTS.get(vendor.period)
+    if start is None:
+        raise VendorFormatError("period", f"{vendor.period} is not in 1..5")
+    return _UNKNOWN_DAY + start + into
 
 
 def _read(line: bytes) -> _Line:

@@ -14,6 +14,10 @@ LONGEST_SILENCE = timedelta(minutes=30)
 # Copies of a line follow it within this, unless lines are shuffled over more.
 _COPIES_WITHIN = timedelta(seconds=10)
 
+# Line-ups are out an hour before the match: no disorder of a match moves them.
+# They tell who is at home, without which nothing can be mapped.
+_LINE_UP = b'"Starting XI"'
+
 _ISO_STAMP = re.compile(rb'"_event_time"\s*:\s*"([^"]+)"')
 _CLOCK = re.compile(rb'"timestamp"\s*:\s*"(\d\d):(\d\d):(\d\d(?:\.\d+)?)"')
 _PERIOD = re.compile(rb'"period"\s*:\s*(\d)')
@@ -40,14 +44,14 @@ def schedule(
     """Every line `copies` times, in the order it is sent.
 
     `speed` is how much faster than the match; None: all at once. A line moves
-    back by at most `shuffle_within` of the match's own time.
+    back by at most `shuffle_within` of the match's own time, line-ups excepted.
     """
     moments = _moments(lines)
     window = max(shuffle_within, _COPIES_WITHIN if copies > 1 else timedelta())
     placed: list[tuple[timedelta, int, bytes]] = []
     for line, moment in zip(lines, moments, strict=True):
         for copy in range(copies):
-            spread = shuffle_within if copy == 0 else window
+            spread = window if copy else timedelta() if _LINE_UP in line else shuffle_within
             moved = moment + timedelta(seconds=draw.uniform(0, spread.total_seconds()))
             placed.append((moved, len(placed), line))
     placed.sort(key=_by_time)
@@ -68,7 +72,7 @@ def _moments(lines: Sequence[bytes]) -> list[timedelta]:
     moments: list[timedelta] = []
     latest = stamps[0] if stamps else timedelta()
     moment = timedelta()
-    for stamp, following in zip(stamps, [*stamps[1:], latest], strict=True):
+    for stamp, following in zip(stamps, [*stamps, latest][1:], strict=True):
         ahead = stamp - latest
         if ahead <= LONGEST_SILENCE:
             latest = max(latest, stamp)

@@ -13,13 +13,12 @@ from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 import uvicorn
 from msgspec.structs import replace
 
-from ingest.vendors.statsbomb import Mapper, home_team_of
+from ingest.vendors.statsbomb import Mapper
 from local.environment import environment_of, inherited
 from local.replay.delivered import Delivered, Expected
 from local.replay.fan import Fan, Summary, watching
@@ -82,10 +81,8 @@ async def replay(ground: Ground, wish: Wish, now: datetime, say: Say, watch: Wat
     draw = random.Random(wish.seed)
     settings = ground.settings
     due = schedule(wish.lines, wish.speed, wish.shuffle_within, wish.copies, draw)
-    home_team = home_team_of(wish.lines)
-    expected = Expected.of(wish.lines, Mapper(wish.match, home_team, now))
+    expected = Expected.of(wish.lines, Mapper(wish.match))
     feed: Feed[int] = Feed(blake2b(f"{wish.match} {now}".encode(), digest_size=6).hexdigest(), _forget)
-    headers = {"Match": wish.match, "Home-Team": quote(home_team), "Kick-Off": now.isoformat()}
     logs = settings.data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     async with watching(settings.url("gateway"), wish.match, logs / "replay-fan.log", say) as fan:
@@ -96,7 +93,7 @@ async def replay(ground: Ground, wish: Wish, now: datetime, say: Say, watch: Wat
         showing = asyncio.create_task(_show(watch, feed, delivered))
         try:
             async with (
-                _served(feed, headers) as url,
+                _served(feed, wish.match) as url,
                 _ingest(ground, url, logs / "replay-ingest.log") as taken,
             ):
                 await _both(sending.run(), taken)
@@ -203,10 +200,10 @@ async def _show(watch: Watch, feed: Feed[int], delivered: Delivered) -> None:
 
 
 @asynccontextmanager
-async def _served(feed: Feed[int], headers: dict[str, str]) -> AsyncIterator[str]:
+async def _served(feed: Feed[int], match: str) -> AsyncIterator[str]:
     """The recording as a broadcast feed, on a port of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
-    application = served.application(served.broadcast(feed, headers))
+    application = served.application(served.broadcast(feed, {"Match": match}))
     server = served.QuietServer(uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve([listener]))
     try:
