@@ -44,6 +44,8 @@ def _create(directory: Path, partitions: int) -> None:
 
     By Bytewax in a process of its own, as this one has another SQLite.
     """
+    if directory.is_dir() and any(directory.iterdir()):
+        raise FileExistsError(f"{directory} has other things in it")
     being_made = directory.with_name(f"{directory.name}.new-{os.getpid()}")
     for left_over in directory.parent.glob(f"{directory.name}.new-*"):
         shutil.rmtree(left_over)

@@ -17,6 +17,7 @@ _BUSY_SECONDS = 10.0
 _PARTS = "SELECT part_index, part_count FROM parts"
 _EXECUTIONS = "SELECT ex_num, worker_count, resume_epoch FROM exs"
 _FRONTIERS = "SELECT ex_num, worker_index, worker_frontier FROM fronts"
+_COUNT = "SELECT count(*) FROM snaps WHERE snap_epoch >= ?"
 _DELETE = "DELETE FROM snaps WHERE snap_epoch >= ?"
 
 
@@ -51,6 +52,14 @@ class Store(NamedTuple):
             return _FIRST_EPOCH
         resumed = self.last.resume_epoch
         return min(max(resumed, self.frontiers.get(i, 0)) for i in range(self.last.workers))
+
+    def rows_from(self, epoch: int) -> int:
+        """How many snapshot rows are of this flow epoch or later."""
+        rows = 0
+        for file in self.files.values():
+            with closing(_open(file, "ro")) as connection:
+                rows += connection.execute(_COUNT, (epoch,)).fetchone()[0]
+        return rows
 
 
 def read_store(directory: Path) -> Store:

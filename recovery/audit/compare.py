@@ -122,7 +122,7 @@ class Comparison:
         for row in self._servers.log.letters(shard):
             found[row.topic, row.source_offset] = remember(row)
             if self._ledger is not None:
-                self._ledger.take_letter(row)
+                self._ledger.take_letter(row, self._names.get(row.topic, ""))
             self._count_letter(shard, row.topic, row.source_offset, row.match)
             if row.topic not in self._names:
                 where = f"dead letter {row.letter}"

@@ -33,6 +33,7 @@ KINDS = {
     "stream_top": "a stream goes on where the log does not",
     "ledger_event": "a record that was sent is no event",
     "ledger_letter": "a record that was sent to be refused is no dead letter",
+    "ledger_refused": "what its sender was told is refused is visible",
     "ledger_extra": "an event that was never sent",
     "ledger_final": "a match ended otherwise than sent",
     "ledger_count": "the ledger does not hold as many lines as it says",

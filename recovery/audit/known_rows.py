@@ -4,6 +4,7 @@ About 200 bytes a row, for one shard at a time.
 """
 
 from array import array
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -34,16 +35,18 @@ class KnownRows:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def add(self, key: bytes, row: KnownRow) -> int | None:
+    def add(
+        self, key: bytes, position: int, match: str, topic: int, offset: int, body_hash: bytes, is_fact: bool
+    ) -> int | None:
         """Remember a row; return the position of an earlier one with the same key."""
-        ordinal = len(self._positions)
+        ordinal = len(self._matches)
         earlier = self._ordinals.setdefault(key, ordinal)
-        self._positions.append(row.position)
-        self._matches.append(row.match)
-        self._topics.append(row.topic)
-        self._offsets.append(row.source_offset)
-        self._hashes += row.body_hash
-        self._facts.append(row.is_fact)
+        self._positions.append(position)
+        self._matches.append(match)
+        self._topics.append(topic)
+        self._offsets.append(offset)
+        self._hashes += body_hash
+        self._facts.append(is_fact)
         self._found.append(0)
         return None if earlier == ordinal else self._positions[earlier]
 
@@ -68,8 +71,9 @@ class KnownRows:
         """Its origin in Kafka is this very record."""
         self._found[ordinal] = 1
 
-    def was_found(self, ordinal: int) -> bool:
-        return bool(self._found[ordinal])
+    def origins(self) -> Iterator[tuple[int, int, int]]:
+        """Of every row: topic number, offset, and 1 if its record was found."""
+        return zip(self._topics, self._offsets, self._found, strict=True)
 
     def row(self, ordinal: int) -> KnownRow:
         return KnownRow(

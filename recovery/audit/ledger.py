@@ -15,6 +15,7 @@ from schemas.image import goal_timeline
 from schemas.letters import CONFLICTING_DUPLICATE
 from schemas.live import Score
 from schemas.partitioning import partition_of
+from schemas.raw import TOPIC_OF_SOURCE
 from schemas.validation import Rejection, parse
 from storage.audit_reads import LetterRow
 
@@ -41,6 +42,7 @@ class _Malformed(msgspec.Struct, tag_field="kind", tag="malformed"):
 class _Refused(msgspec.Struct, tag_field="kind", tag="refused"):
     source: str
     reason: str = ""
+    original_b64: bytes | None = None
 
 
 class _Final(msgspec.Struct, tag_field="kind", tag="final"):
@@ -50,10 +52,24 @@ class _Final(msgspec.Struct, tag_field="kind", tag="final"):
 
 
 class _End(msgspec.Struct, tag_field="kind", tag="end"):
+    """How many lines of each kind there are above."""
+
     records: int
+    conflicts: int | None = None
+    malformed: int | None = None
+    refused: int | None = None
 
 
-_decode = msgspec.json.Decoder(_Record | _Conflict | _Malformed | _Refused | _Final | _End).decode
+class _Start(msgspec.Struct, tag_field="kind", tag="start"):
+    """What the run was made from: nothing to compare."""
+
+
+class _Day(msgspec.Struct, tag_field="kind", tag="day"):
+    """A match day is complete: nothing to compare."""
+
+
+_Line = _Start | _Record | _Conflict | _Malformed | _Refused | _Final | _Day | _End
+_decode = msgspec.json.Decoder(_Line).decode
 
 
 class LedgerUnreadableError(ValueError):
@@ -97,13 +113,16 @@ class Ledger:
         self._malformed: dict[bytes, list[int]] = {}  # digest -> lines
         self._finals: dict[str, tuple[int, _Final]] = {}
         self._matches: set[str] = set()
-        self._said: int | None = None
+        self._refused: dict[tuple[str, bytes], int] = {}  # topic, digest -> line
+        self._lines_of: Counter[type[_Line]] = Counter()
+        self._end: _End | None = None
         self._letters: Counter[bytes] = Counter()
+        self._letters_by_topic: set[tuple[str, bytes]] = set()
         self._conflict_letters: set[bytes] = set()
         self._missing: dict[int, tuple[str, str]] = {}  # line -> kind of difference, what was found
         self.tally = LedgerTally(file=path.name, is_complete=False)
         self._load()
-        self.tally.is_complete = self._said is not None
+        self.tally.is_complete = self._end is not None
 
     def _load(self) -> None:
         for number, line in self._lines():
@@ -111,6 +130,7 @@ class Ledger:
                 entry = _decode(line)
             except msgspec.MsgspecError as error:
                 raise LedgerUnreadableError(self.path, number, str(error)) from error
+            self._lines_of[type(entry)] += 1
             match entry:
                 case _Record() | _Conflict():
                     self._add_record(number, entry)
@@ -119,12 +139,15 @@ class Ledger:
                     self.tally.malformed += 1
                 case _Refused():
                     self.tally.refused += 1
+                    if entry.original_b64 is not None:
+                        topic = TOPIC_OF_SOURCE.get(entry.source, "")
+                        self._refused[topic, digest(entry.original_b64)] = number
                 case _Final():
                     if self._only in (None, entry.match):
                         self._finals[entry.match] = number, entry
                         self.tally.finals = len(self._finals)
                 case _End():
-                    self._said = (self._said or 0) + entry.records
+                    self._end = entry
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Whole lines only: the sender may be writing the last one."""
@@ -149,9 +172,11 @@ class Ledger:
         else:
             self.tally.conflicts += 1
 
-    def take_letter(self, row: LetterRow) -> None:
+    def take_letter(self, row: LetterRow, topic: str) -> None:
         """Note a dead letter, for what was sent to become one."""
         self._letters[digest(row.original)] += 1
+        if self._refused:
+            self._letters_by_topic.add((topic, digest(row.original)))
         if row.reason == CONFLICTING_DUPLICATE and self._conflicts:
             event = parse(row.original)
             if not isinstance(event, Rejection):
@@ -212,11 +237,26 @@ class Ledger:
             self.tally.malformed_found += found
             for line in lines[found:]:
                 self._missing[line] = "ledger_letter", "no dead letter with these bytes"
+        for refused, line in self._refused.items():
+            if refused in self._letters_by_topic:
+                self._missing[line] = "ledger_refused", f"a dead letter of {refused[0]} with these bytes"
         if self._missing:
             self._tell_missing(findings)
-        if self._said is not None and self._only is None and self._said != self.tally.records:
-            where = f"{self.path.name}, its end"
-            findings.add("ledger_count", where, f"{self._said} records", f"{self.tally.records} lines")
+        if self._end is not None and self._only is None:
+            self._check_counts(self._end, findings)
+
+    def _check_counts(self, end: _End, findings: Findings) -> None:
+        counted = {
+            "records": self._lines_of[_Record],
+            "conflicts": self._lines_of[_Conflict],
+            "malformed": self._lines_of[_Malformed],
+            "refused": self._lines_of[_Refused],
+        }
+        for kind, lines in counted.items():
+            said = getattr(end, kind)
+            if said not in (None, lines):
+                where = f"{self.path.name}, its end"
+                findings.add("ledger_count", where, f"{said} {kind}", f"{lines} lines")
 
     def _tell_missing(self, findings: Findings) -> None:
         for number, line in self._lines():

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from recovery.audit.findings import Findings
-from recovery.audit.known_rows import KnownRow, KnownRows
+from recovery.audit.known_rows import KnownRows
 from recovery.audit.tally import MatchTally, Tallies
 from schemas.fold import FOLD_VERSION, empty_image, fold
 from schemas.identity import body_hash, key_of, next_chain
@@ -59,7 +59,8 @@ class LogCheck:
         self._tallies = tallies
         self._position = shard.base_position
         self._chain = shard.base_chain
-        self._appended_at = -(2**63)
+        self._appended_at = 0
+        self._appended = _EPOCH
 
     def take(self, rows: Iterable[LogRow], images: Iterable[ImageRow]) -> None:
         """Check rows, and the images that were saved among them."""
@@ -87,7 +88,10 @@ class LogCheck:
             self._tell(
                 row, "appended_at", f"not before {_instant(self._appended_at)}", _instant(row.appended_at)
             )
-        self._appended_at = row.appended_at
+        if row.appended_at != self._appended_at:
+            # One append stamps many rows.
+            self._appended_at = row.appended_at
+            self._appended = _instant(row.appended_at)
 
         state = self.states.get(row.match)
         if state is None:
@@ -99,9 +103,12 @@ class LogCheck:
         state.last_offsets[row.topic] = row.source_offset
         earlier = self.known.add(
             row.event_key,
-            KnownRow(
-                row.position, state.tally.match, row.topic, row.source_offset, row.body_hash, row.is_fact
-            ),
+            row.position,
+            state.tally.match,
+            row.topic,
+            row.source_offset,
+            row.body_hash,
+            row.is_fact,
         )
         if earlier is not None:
             self._tell(row, "key_twice", f"only at position {earlier}", f"also at {row.position}")
@@ -133,7 +140,7 @@ class LogCheck:
                 image,
                 live.event,
                 row.event_key.hex(),
-                _instant(row.appended_at),
+                self._appended,
                 live.importance,
                 live.language,
             )

@@ -199,23 +199,24 @@ def check_origins(
     frozen; an origin beyond it names a record that Kafka never had, or lost.
     """
     rows = log.rows
-    for ordinal in range(len(rows)):
-        number, offset = rows.origin(ordinal)
-        cut = cuts.get(number)
-        if cut is None:
+    ranges = {number: cut.ranges[log.shard] for number, cut in cuts.items()}
+    topics = {number: tallies.topics[cut.topic] for number, cut in cuts.items()}
+    for ordinal, (number, offset, found) in enumerate(rows.origins()):
+        if number not in ranges:
             continue
-        is_compared = cut.holds(log.shard, offset)
+        first, end = ranges[number]
+        is_compared = first <= offset < end
         if is_compared:
-            tallies.topics[cut.topic].events += 1
+            topics[number].events += 1
         else:
-            tallies.topics[cut.topic].events_beyond += 1
-        if offset >= ends[number] or (is_compared and not rows.was_found(ordinal)):
-            row = rows.row(ordinal)
+            topics[number].events_beyond += 1
+        if offset >= ends[number] or (is_compared and not found):
+            cut, row = cuts[number], rows.row(ordinal)
             where = f"shard {log.shard} position {row.position} ({row.match})"
             expected = f"its record at {cut.name}[{log.shard}]@{offset}"
             findings.add("origin", where, expected, "no record, or another identity", row.match)
     for (number, offset), letter in log.letters.items():
-        cut = cuts.get(number)
-        if cut is not None and (cut.holds(log.shard, offset) or offset >= ends[number]):
-            expected = f"its record at {cut.name}[{log.shard}]@{offset}"
+        its_cut = cuts.get(number)
+        if its_cut is not None and (its_cut.holds(log.shard, offset) or offset >= ends[number]):
+            expected = f"its record at {its_cut.name}[{log.shard}]@{offset}"
             findings.add("letter_origin", f"dead letter {letter.letter}", expected, "no record", letter.match)

@@ -22,7 +22,11 @@ def show(receipt: Receipt, console: Console) -> None:
         console.print("Are enrich and deliver running? ./dev status tells; a longer --settle may do.")
         return
     console.print(_matches(receipt))
+    console.print()
     console.print(_topics(receipt))
+    if any(topic.events_beyond + topic.letters_beyond for topic in receipt.topics):
+        console.print("Other: older than what Kafka keeps, or newer than this audit.")
+    console.print()
     if receipt.ledger is not None:
         ledger = receipt.ledger
         console.print(
@@ -47,11 +51,18 @@ def show(receipt: Receipt, console: Console) -> None:
         console.print(Text(f"{total:,} differences.", "bold red"))
 
 
+def _table(title: str) -> Table:
+    """Narrow enough for 80 columns."""
+    return Table(
+        title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False, padding=(0, 1)
+    )
+
+
 def _matches(receipt: Receipt) -> Table:
-    table = Table(title="Matches", title_justify="left", caption_justify="left")
-    table.add_column("match", overflow="fold")
-    for name in ("shard", "score", "kafka", "events", "repeats", "dead letters", "redis", "images", "wrong"):
-        table.add_column(name, justify="right")
+    table = _table("Matches")
+    table.add_column("match", overflow="fold", min_width=12)
+    for name in ("shard", "score", "kafka", "events", "repeats", "letters", "redis", "wrong"):
+        table.add_column(name, justify="right", no_wrap=True)
     # Those that differ first: the table may be cut.
     ordered = sorted(receipt.matches, key=lambda m: -m.differences)
     for match in ordered[:_MATCHES_SHOWN]:
@@ -67,7 +78,6 @@ def _matches(receipt: Receipt) -> Table:
         f"{compared.repeats:,}",
         f"{compared.dead_letters:,}",
         f"{compared.streamed:,}",
-        f"{compared.images:,}",
         f"{sum(receipt.difference_counts.values()):,}",
         style="bold",
     )
@@ -88,17 +98,16 @@ def _match_cells(match: MatchTally) -> list[str | Text]:
         f"{match.repeats:,}",
         f"{match.dead_letters:,}",
         f"{match.streamed:,}",
-        f"{match.images:,}",
         Text(f"{match.differences:,}", "red" if match.differences else "dim"),
     ]
 
 
 def _topics(receipt: Receipt) -> Table:
-    table = Table(title="Raw topics: records = events + repeats + dead letters", title_justify="left")
-    table.add_column("topic")
-    for name in ("records", "events", "repeats", "dead letters", "not in the log", "older or newer"):
-        table.add_column(name, justify="right")
-    table.add_column("adds up")
+    table = _table("Raw topics: records = events + repeats + dead letters")
+    table.add_column("topic", no_wrap=True)
+    for name in ("records", "events", "repeats", "letters", "missing", "other"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("sum")
     for topic in receipt.topics:
         table.add_row(
             topic.topic,
@@ -108,7 +117,7 @@ def _topics(receipt: Receipt) -> Table:
             f"{topic.dead_letters:,}",
             f"{topic.unread + topic.unaccounted:,}",
             f"{topic.events_beyond + topic.letters_beyond:,}",
-            Text("yes", "green") if topic.is_complete else Text("no", "bold red"),
+            Text("right", "green") if topic.is_complete else Text("wrong", "bold red"),
         )
     return table
 

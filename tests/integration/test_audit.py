@@ -23,6 +23,7 @@ from tests.event_builders import a_goal, a_pass
 from tests.fixtures.audit_world import AWAY, HOME, MALFORMED, World
 
 Line = dict[str, object]
+MALFORMED_64 = base64.b64encode(MALFORMED).decode()
 
 
 def test_whole_log_is_clean_and_every_record_is_counted(world: World) -> None:
@@ -70,15 +71,15 @@ def _write_ledger(world: World, path: Path) -> list[Line]:
     count = len(lines)
     lines += [
         {"kind": "conflict", "match": HOME, "source": "broadcast", "source_event_id": "g1", "revision": 0},
-        {"kind": "malformed", "source": "sensors", "original_b64": base64.b64encode(MALFORMED).decode()},
-        {"kind": "refused", "source": "sensors", "reason": "malformed_json"},
+        {"kind": "malformed", "source": "sensors", "original_b64": MALFORMED_64},
+        {"kind": "refused", "source": "sensors", "reason": "malformed_json", "original_b64": "Pz8="},
     ]
     for match in (HOME, AWAY):
         image = world.builder.image(match)
         score = {"home": image.score.home, "away": image.score.away}
         goals = [goal.id for goal in goal_timeline(image)]
         lines.append({"kind": "final", "match": match, "score": score, "goals": goals})
-    lines.append({"kind": "end", "records": count})
+    lines += [{"kind": "day", "day": 0}, {"kind": "end", "records": count, "conflicts": 1, "malformed": 1}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return lines
 
@@ -107,9 +108,14 @@ LEDGER_DAMAGES: dict[str, tuple[Callable[[list[Line]], object], str, str]] = {
         "ledger_letter",
         "malformed",
     ),
+    "a refused record that is visible": (
+        lambda lines: lines.insert(0, {"kind": "refused", "source": "sensors", "original_b64": MALFORMED_64}),
+        "ledger_refused",
+        "refused",
+    ),
     "an event nobody sent": (lambda lines: lines.pop(3), "ledger_extra", "only what the ledger has"),
     "another final score": (
-        lambda lines: lines[-2].update(score={"home": 9, "away": 9}),
+        lambda lines: lines[-3].update(score={"home": 9, "away": 9}),
         "ledger_final",
         "9-9",
     ),

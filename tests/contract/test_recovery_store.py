@@ -1,0 +1,162 @@
+"""What Bytewax's recovery store does, and what `prepare` makes of it.
+
+Runs real dataflows in child processes and kills them.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from recovery.prepare import PrepareError, StoreInUseError, prepare_in_child
+from settings import ROOT
+from storage.recovery_store import read_store
+from tests.fixtures.waiting import eventually
+
+PARTITIONS = 2  # one with each worker, so that one writes while the other is held
+KEYS = 16
+
+
+class Run:
+    """One flow's folder, and the runs of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        folder.mkdir()
+
+    def put(self, name: str, text: str = "") -> None:
+        (self.folder / name).write_text(text)
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    @contextmanager
+    def started(self) -> Iterator["subprocess.Popen[bytes]"]:
+        flow = ["-m", "bytewax.run", "tests.contract.unclosed_epoch_flow", "-w", "2"]
+        # A flow epoch per activation, and closed ones are never collected.
+        recovery = ["-r", str(self.store), "-s", "0", "-b", "3600"]
+        environment = {"PATH": os.environ["PATH"], "FLOW_FOLDER": str(self.folder)}
+        with (self.folder / "output").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, *flow, *recovery], cwd=ROOT, env=environment, stdout=output, stderr=output
+            )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def resume_epoch(self) -> int:
+        return read_store(self.store).resume_epoch
+
+    def kept(self) -> set[str]:
+        """What the last run collected in the end, over all keys."""
+        last = dict(line.split(" ", 1) for line in (self.folder / "kept").read_text().splitlines())
+        assert len(last) == KEYS
+        return {items.replace("held", "next") for items in last.values()}
+
+
+def crash_while_an_epoch_is_open(run: Run) -> None:
+    """Kill it when one worker has written its snapshots of an epoch and the other has not."""
+    run.put("items", "first next")
+    run.put("hold")
+    with run.started():
+        eventually(lambda: run.has("holding"))
+        resumes_at = run.resume_epoch()
+        eventually(lambda: read_store(run.store).rows_from(resumes_at) > 0)
+    assert run.resume_epoch() == resumes_at
+    (run.folder / "hold").unlink()
+
+
+def crash_when_later_epochs_are_closed(run: Run) -> None:
+    """Run on with nothing to read until the epoch that was open is long past, and kill it again."""
+    run.put("items", "first")
+    long_past = run.resume_epoch() + 5
+    with run.started():
+        eventually(lambda: run.resume_epoch() > long_past)
+
+
+def run_to_the_end(run: Run) -> set[str]:
+    run.put("items", "first next last")
+    run.put("ends")
+    run.put("kept")
+    with run.started() as process:
+        assert process.wait(timeout=30) == 0
+    return run.kept()
+
+
+def prepare(run: Run) -> None:
+    prepare_in_child(run.store, PARTITIONS).release()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    made = Run(tmp_path / "flow")
+    prepare(made)
+    return made
+
+
+def test_second_crash_without_prepare_loads_an_epoch_that_never_closed(run: Run) -> None:
+    """Bytewax's bug, and why `prepare` exists: this fails once Bytewax is right."""
+    crash_while_an_epoch_is_open(run)
+    crash_when_later_epochs_are_closed(run)
+    assert "first next next last" in run_to_the_end(run)
+
+
+def test_prepare_before_each_start_makes_every_item_count_once(run: Run) -> None:
+    crash_while_an_epoch_is_open(run)
+    prepare(run)
+    crash_when_later_epochs_are_closed(run)
+    prepare(run)
+    assert run_to_the_end(run) == {"first next last"}
+
+
+def test_store_is_created_once_and_kept(run: Run) -> None:
+    made = sorted(run.store.glob("*.sqlite3"))
+    assert len(made) == PARTITIONS
+    inodes = [file.stat().st_ino for file in made]
+    prepare(run)
+    assert [file.stat().st_ino for file in sorted(run.store.glob("*.sqlite3"))] == inodes
+    assert run.resume_epoch() == 1
+
+
+def test_store_in_use_is_refused_and_free_after_the_process_that_held_it(run: Run) -> None:
+    held = prepare_in_child(run.store, PARTITIONS)
+    with pytest.raises(StoreInUseError, match="in use by another process"):
+        prepare_in_child(run.store, PARTITIONS)
+    held.release()
+    prepare(run)
+
+
+def test_incomplete_store_is_refused_by_name(run: Run) -> None:
+    sorted(run.store.glob("*.sqlite3"))[0].unlink()
+    with pytest.raises(PrepareError, match=r"partitions \[0\] are missing"):
+        prepare(run)
+
+
+def test_damaged_store_is_refused_by_name(run: Run) -> None:
+    sorted(run.store.glob("*.sqlite3"))[0].write_bytes(b"no database" * 100)
+    with pytest.raises(PrepareError, match="not a database"):
+        prepare(run)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("keep me")
+    with pytest.raises(PrepareError, match="mine"):
+        prepare_in_child(folder)
+    assert (folder / "letter.txt").read_text() == "keep me"
+
+
+def test_preparing_brings_no_second_sqlite_into_the_process_of_a_flow() -> None:
+    """Closing a file through it would drop the locks that Bytewax holds."""
+    asked = "import sys, recovery.prepare; print('sqlite3' in sys.modules or '_sqlite3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,133 @@
+"""Each raw record is an event, a repeat, a dead letter, of a retired match, unread, or unaccounted for."""
+
+import pytest
+
+from recovery.audit.findings import Findings
+from recovery.audit.kafka_reads import RawRecord, TopicCut
+from recovery.audit.known_rows import KnownRows
+from recovery.audit.raw_check import KnownLetter, RawCheck, ShardRecords, check_origins, digest
+from recovery.audit.tally import Tallies, TopicTally
+from schemas import letters
+from schemas.identity import body_hash, key_of
+from schemas.raw import TOPIC_OF_SOURCE, RawEvent, source_of
+from tests.event_builders import MATCH, a_card, a_goal, a_pass, a_translation, encoded
+
+NUMBER = 3
+
+
+class Bench:
+    """One partition's records against rows and letters, as many as a test says."""
+
+    def __init__(self, topic: str = "broadcast-events", first: int = 0, end: int = 100) -> None:
+        self.findings, self.tallies, self.rows = Findings(9), Tallies(), KnownRows()
+        self.cut = TopicCut(topic, topic, "id", {0: (first, end)})
+        self.tally = self.tallies.topics[topic] = TopicTally(topic=topic, topic_id="id")
+        self.log = ShardRecords(0, 1, self.rows, {}, set())
+
+    def row(self, event: RawEvent, offset: int) -> None:
+        is_fact = source_of(event) != "derived"
+        position = len(self.rows) + 1
+        self.rows.add(key_of(event), position, event.match, NUMBER, offset, body_hash(event), is_fact)
+
+    def letter(self, offset: int, reason: str, value: bytes) -> None:
+        self.log.letters[NUMBER, offset] = KnownLetter(1, reason, MATCH, digest(value))
+        self.tally.dead_letters += 1
+
+    def read(self, *records: tuple[int, bytes | None], next_offset: int = 100) -> dict[str, int]:
+        check = RawCheck(self.log, self.cut, NUMBER, next_offset, self.findings, self.tallies)
+        check.take(RawRecord(offset, None, value) for offset, value in records)
+        check_origins(self.log, {NUMBER: self.cut}, {NUMBER: 100}, self.findings, self.tallies)
+        return self.findings.counts
+
+
+def test_event_and_its_repeats_are_told_apart() -> None:
+    bench, event = Bench(), encoded(a_pass())
+    bench.row(a_pass(), 4)
+    assert bench.read((4, event), (5, event), (9, event)) == {}
+    assert (bench.tally.records, bench.tally.events, bench.tally.repeats) == (3, 1, 2)
+    assert bench.tally.adds_up
+
+
+def test_row_must_name_the_first_appearance() -> None:
+    bench, event = Bench(), encoded(a_pass())
+    bench.row(a_pass(), 5)
+    assert bench.read((4, event), (5, event)) == {"order": 1}
+
+
+def test_record_that_is_nothing_is_unaccounted_or_not_read_yet() -> None:
+    bench = Bench()
+    assert bench.read((4, encoded(a_pass())), (8, b"{"), next_offset=8) == {"unaccounted": 1, "unread": 1}
+    assert not bench.tally.adds_up
+
+
+def test_other_body_under_a_known_identity_must_be_a_dead_letter() -> None:
+    bench, other = Bench(), encoded(a_pass(player="Other"))
+    bench.row(a_pass(), 4)
+    assert bench.read((4, encoded(a_pass())), (5, other)) == {"unaccounted": 1}
+    bench = Bench()
+    bench.row(a_pass(), 4)
+    bench.letter(5, letters.CONFLICTING_DUPLICATE, other)
+    assert bench.read((4, encoded(a_pass())), (5, other)) == {}
+
+
+def test_of_derived_records_the_first_write_wins_silently() -> None:
+    bench = Bench("derived-events")
+    first, second = a_translation(), a_translation(of="1" * 32)
+    bench.row(first, 4)
+    assert bench.read((4, encoded(first)), (5, encoded(second))) == {}
+    assert bench.tally.repeats == 1
+
+
+@pytest.mark.parametrize("reason", [letters.IMAGE_FULL, letters.FOLD_FAILED, letters.REFUSED_BY_STORAGE])
+def test_append_may_refuse_a_good_record(reason: str) -> None:
+    bench, event = Bench(), encoded(a_goal())
+    bench.letter(4, reason, event)
+    assert bench.read((4, event)) == {}
+
+
+def test_dead_letter_of_a_good_record_needs_a_reason_of_the_append() -> None:
+    bench, event = Bench(), encoded(a_goal())
+    bench.letter(4, letters.INVALID_RECORD, event)
+    assert bench.read((4, event)) == {"letter_reason": 1}
+
+
+def test_record_on_another_topic_is_a_dead_letter_that_says_so() -> None:
+    bench, event = Bench("sensor-events"), encoded(a_goal())
+    bench.letter(4, letters.WRONG_TOPIC, event)
+    assert bench.read((4, event)) == {}
+    assert TOPIC_OF_SOURCE["broadcast"] != "sensor-events"
+
+
+def test_record_without_a_value_is_a_dead_letter_of_no_bytes() -> None:
+    bench = Bench()
+    bench.letter(4, letters.EMPTY, b"")
+    assert bench.read((4, None)) == {}
+
+
+def test_record_of_a_retired_match_needs_no_row() -> None:
+    bench = Bench()
+    bench.log.retired.add(MATCH)
+    assert bench.read((4, encoded(a_pass()))) == {}
+    assert bench.tally.adds_up
+
+
+def test_origin_that_kafka_no_longer_keeps_is_not_compared() -> None:
+    bench = Bench(first=10)
+    bench.row(a_pass(), 4)
+    bench.row(a_card(), 12)
+    assert bench.read((12, encoded(a_card()))) == {}
+    assert (bench.tally.events, bench.tally.events_beyond) == (1, 1)
+
+
+def test_origin_that_is_newer_than_the_cut_is_not_compared_but_one_beyond_the_end_is_wrong() -> None:
+    bench = Bench(end=10)
+    bench.row(a_pass(), 50)
+    assert bench.read() == {}
+    bench.row(a_card(), 100)
+    assert bench.read() == {"origin": 1}
+
+
+def test_origin_that_is_another_record_is_told() -> None:
+    bench = Bench()
+    bench.row(a_pass(), 4)
+    assert bench.read((4, encoded(a_card()))) == {"unaccounted": 1, "origin": 1}
