@@ -114,9 +114,23 @@ any_record: st.SearchStrategy[RawEvent] = st.one_of(
 _few_ids = st.sampled_from(["a", "b", "c", "d", "e"])
 
 
+_contending_bodies = st.builds(
+    BroadcastBody,
+    side=st.sampled_from([None, "home", "away"]),
+    period=st.sampled_from([None, 1, 2, 5]),
+    clock=st.sampled_from([None, 0, 60, 2700]),
+    player=st.sampled_from(["", "Ana", "Bo"]),
+    outcome=st.sampled_from(["", "full_time"]),
+    reason=st.sampled_from(["", "offside"]),
+    home=st.sampled_from(["", "Reds"]),
+    away=st.sampled_from(["", "Blues"]),
+    kick_off=st.sampled_from([None, KICK_OFF]),
+)
+
+
 # Few ids, revisions and clock readings, so that records meet: ties, type
 # changes, cancels without an add, circles of insert_before.
-def contending_record(*kinds: str) -> st.SearchStrategy[BroadcastEvent]:
+def contending(*kinds: str) -> st.SearchStrategy[BroadcastEvent]:
     """A record of one of these types, with one of five ids."""
     return st.builds(
         BroadcastEvent,
@@ -131,15 +145,4 @@ def contending_record(*kinds: str) -> st.SearchStrategy[BroadcastEvent]:
     )
 
 
-_contending_bodies = st.builds(
-    BroadcastBody,
-    side=st.sampled_from([None, "home", "away"]),
-    period=st.sampled_from([None, 1, 2, 5]),
-    clock=st.sampled_from([None, 0, 60, 2700]),
-    player=st.sampled_from(["", "Ana", "Bo"]),
-    outcome=st.sampled_from(["", "full_time"]),
-    reason=st.sampled_from(["", "offside"]),
-    home=st.sampled_from(["", "Reds"]),
-    away=st.sampled_from(["", "Blues"]),
-    kick_off=st.sampled_from([None, KICK_OFF]),
-)
+contending_record: st.SearchStrategy[BroadcastEvent] = contending(*KINDS)

@@ -29,9 +29,9 @@ from tests.event_builders import (
     a_goal,
     a_pass,
 )
-from tests.event_strategies import ACTIONS, KINDS, any_record, contending_record
+from tests.event_strategies import ACTIONS, any_record, contending, contending_record
 
-records_of_a_match = st.lists(contending_record(*KINDS), max_size=20)
+records_of_a_match = st.lists(contending_record, max_size=20)
 
 
 def folded(records: Iterable[RawEvent], image: MatchImage | None = None) -> MatchImage:
@@ -68,7 +68,7 @@ def test_any_order_of_revisions_ends_in_the_same_image(
     assert without_path(image) == without_path(folded(records))
 
 
-@given(st.data(), st.lists(contending_record("fixture"), max_size=6))
+@given(st.data(), st.lists(contending("fixture"), max_size=6))
 def test_any_order_of_fixtures_names_the_same_teams(
     data: st.DataObject, records: list[BroadcastEvent]
 ) -> None:
