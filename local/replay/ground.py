@@ -66,12 +66,13 @@ async def ground(settings: Settings, board: Board) -> AsyncIterator[Ground]:
         yield Ground(settings, settings.data)
         return
     board.say(f"using the servers that run in {settings.data}; starting the platform on them")
-    async with _platform_alone(settings, board) as records_of_ours:
+    async with platform_alone(settings, board) as records_of_ours:
         yield Ground(settings, records_of_ours)
 
 
 @asynccontextmanager
-async def _platform_alone(settings: Settings, board: Board) -> AsyncIterator[Path]:
+async def platform_alone(settings: Settings, board: Board) -> AsyncIterator[Path]:
+    """Run the platform on servers that somebody else runs; yields the folder of its supervisor's record."""
     folder = settings.data / "replay"
     (folder / "run").mkdir(parents=True, exist_ok=True)
     children = platform_parts.children(settings, 1, ())

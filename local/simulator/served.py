@@ -9,7 +9,7 @@ import uvicorn
 from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from local.simulator.feed import Feed, ForeignCursorError, Page
@@ -30,7 +30,8 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-Limit = Annotated[int, Parameter(ge=1, le=10_000)]
+Limit = Annotated[int, QueryParameter(ge=1, le=10_000)]
+Cursor = Annotated[str, QueryParameter()]
 
 
 def broadcast(feed: Feed[Any], headers: dict[str, str] | None = None) -> HTTPRouteHandler:
@@ -41,7 +42,7 @@ def broadcast(feed: Feed[Any], headers: dict[str, str] | None = None) -> HTTPRou
 
     @get("/broadcast")
     async def page_of_broadcast(
-        request: Request[Any, Any, Any], cursor: str = "", limit: Limit = _PAGE
+        request: Request[Any, Any, Any], cursor: Cursor = "", limit: Limit = _PAGE
     ) -> Response[bytes]:
         page = _asked(feed, cursor, limit)
         # Of this answer at this cursor: a longer one is another.

@@ -1,0 +1,91 @@
+"""The simulator as a process, killed in the middle of its match day, against the whole platform."""
+
+import asyncio
+import io
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from local.display import Board
+from local.environment import environment_of, inherited
+from local.ports import free_base
+from local.replay.ground import platform_alone
+from settings import ROOT, Settings
+from tests.fixtures.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+DAY = ("--seed", "11", "--matches", "2", "--seconds", "8", "--rate", "150", "--malformed", "0.05")
+
+
+def simulate(settings: Settings, ledger: Path) -> "subprocess.Popen[bytes]":
+    argv = (sys.executable, "-m", "local.simulator", *DAY, "--ledger", str(ledger))
+    environment = inherited(environment_of(settings))
+    return subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def killed_when_written(settings: Settings, ledger: Path, lines: int) -> None:
+    """Run the simulator until its ledger has so many lines, then SIGKILL it."""
+    process = simulate(settings, ledger)
+    eventually(lambda: _lines(ledger) >= lines, timedelta(seconds=90))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def _lines(ledger: Path) -> int:
+    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+
+
+def play(settings: Settings, ledger: Path) -> dict[str, object]:
+    """Kill it twice on the way, let it finish, audit; return the audit's receipt."""
+    killed_when_written(settings, ledger, 100)
+    killed_when_written(settings, ledger, 500)
+    process = simulate(settings, ledger)
+    said, complaints = process.communicate(timeout=120)
+    assert process.returncode == 0, complaints.decode()
+    assert json.loads(said)["complete"]
+    audit = subprocess.run(
+        (sys.executable, "-m", "recovery", "audit", "--ledger", str(ledger), "--settle", "60s", "--json"),
+        cwd=ROOT,
+        env=inherited(environment_of(settings)),
+        capture_output=True,
+        check=False,
+    )
+    assert audit.returncode == 0, audit.stderr.decode() + audit.stdout.decode()[:3000]
+    receipt: dict[str, object] = json.loads(audit.stdout)
+    return receipt
+
+
+def test_a_killed_simulator_goes_on_and_everything_it_says_comes_out(
+    eight_shards: Settings, tmp_path: Path
+) -> None:
+    """What it had not yet written down is said again, and nothing of that shows."""
+    settings = replace(eight_shards, port_base=free_base(random.Random()))
+    ledger = tmp_path / "ledger.jsonl"
+
+    async def run() -> dict[str, object]:
+        async with platform_alone(settings, Board(Console(file=io.StringIO()), time.time)):
+            return await asyncio.to_thread(play, settings, ledger)
+
+    assert asyncio.run(run())["verdict"] == "clean"
+    lines = ledger.read_bytes().splitlines()
+    assert len(set(lines)) == len(lines)
+    assert {json.loads(line)["kind"] for line in lines} == {
+        "start",
+        "record",
+        "conflict",
+        "malformed",
+        "refused",
+        "final",
+        "day",
+        "end",
+    }
