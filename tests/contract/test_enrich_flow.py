@@ -118,9 +118,9 @@ def test_a_match_keeps_its_order_over_batch_and_bucket_edges(seed: int, workers:
     sink = Keep(range(SHARDS))
     flow = build(Batches(batches), sink, SETTINGS)
     if workers == 1:
-        run_main(flow)
+        run_main(flow)  # type: ignore[no-untyped-call]
     else:
-        cluster_main(flow, [], 0, worker_count_per_proc=workers)
+        cluster_main(flow, [], 0, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]
     seen: dict[str, list[str]] = {match: [] for match in expected}
     for event in sink.events():
         seen[event.raw.match].append(event.raw.source_event_id)
