@@ -50,11 +50,7 @@ class Comparison:
         self._cuts = cuts
         self._offsets = offsets
         # The log is frozen by now: whatever it names as an origin lies before these.
-        self._ends = {
-            (cut.topic, partition): end
-            for cut in servers.kafka.cut()
-            for partition, (_, end) in cut.ranges.items()
-        }
+        self._ends = servers.kafka.ends()
         self._ledger = ledger
         self._findings = findings
         self._meter = meter
