@@ -14,7 +14,7 @@ import socketio
 from engineio.exceptions import EngineIOError
 from engineio.packet import MESSAGE, Packet
 from socketio.packet import EVENT
-from socketio.packet import Packet as Message
+from socketio.packet import Packet as StockMessage
 
 from gateway import wire_json
 from gateway.wire_json import Fragment
@@ -37,6 +37,12 @@ CLIENT_SPOKE_NONSENSE = "client.closed_malformed"
 
 _log = Log("gateway")
 _closed = counter("gateway_closed_clients", "Fans disconnected by the gateway, by reason")
+
+
+class Message(StockMessage):  # type: ignore[misc]
+    """A Socket.IO packet whose JSON is orjson's, here only: the stock switch is for the whole process."""
+
+    json = wire_json
 
 
 class Outbox(asyncio.Queue[Frame | None]):
@@ -77,7 +83,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(
             async_mode="asgi",
-            json=wire_json,
+            serializer=Message,
             cors_allowed_origins="*",  # public data, no cookies: any page may show it
             cors_credentials=False,
             max_http_buffer_size=_LARGEST_REQUEST,

@@ -1,0 +1,122 @@
+"""Joining while events flow: at every interleaving each fan gets an image and then every event once."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.image import decode_image
+from tests.event_builders import MATCH
+from tests.memory_gateway import MemoryGateway
+
+FANS = ("ana", "ben", "cem")
+
+grow = st.tuples(st.just("grow"), st.integers(1, 6))
+pump = st.tuples(st.just("pump"), st.integers(1, 8))
+join = st.tuples(st.just("join"), st.sampled_from(FANS))
+resume = st.tuples(st.just("resume"), st.sampled_from(FANS))
+leave = st.tuples(st.just("leave"), st.sampled_from(FANS))
+plainly = st.sampled_from([("let go", 0), ("gate", 0), ("gate late", 0), ("turn", 0), ("generation", 0)])
+schedules = st.lists(grow | pump | join | resume | leave | plainly, max_size=40)
+
+
+@given(schedule=schedules, ring=st.integers(1, 12), before=st.integers(0, 10))
+def test_each_fan_gets_an_image_and_every_later_event_once(
+    schedule: list[tuple[str, Any]], ring: int, before: int
+) -> None:
+    asyncio.run(_play(schedule, ring, before))
+
+
+async def _play(schedule: list[tuple[str, Any]], ring: int, before: int) -> None:
+    gateway = MemoryGateway(ring)
+    gateway.log.grow(before)
+    gateway.pump(before)
+    broadcasting = asyncio.create_task(gateway.broadcaster.run())
+    for step, argument in schedule:
+        _do(gateway, step, argument)
+        for _ in range(argument if step == "turn" else 1):
+            await asyncio.sleep(0)
+    await _settle(gateway)
+    for fan in FANS:
+        _check(gateway, fan)
+    broadcasting.cancel()
+    with suppress(asyncio.CancelledError):
+        await broadcasting
+
+
+def _do(gateway: MemoryGateway, step: str, argument: Any) -> None:
+    if step == "grow":
+        gateway.log.grow(argument)
+    elif step == "pump":
+        gateway.pump(argument)
+    elif step == "join":
+        gateway.join(argument)
+    elif step == "resume":
+        gateway.join(argument, _last_of(gateway, argument))
+    elif step == "leave":
+        gateway.resume.leave(argument, MATCH)
+        gateway.wire.note(argument, "leave", {})
+    elif step == "let go":
+        gateway.let_go()
+    elif step in ("gate", "gate late"):
+        gateway.log.is_gated = True
+        gateway.log.reads_late = step == "gate late"
+    elif step == "generation":
+        gateway.log.generation += 1
+
+
+async def _settle(gateway: MemoryGateway) -> None:
+    """Let everything finish: reads answered, all committed events pumped, the newest life followed."""
+    gateway.log.is_gated = False
+    for _ in range(200):
+        gateway.let_go()
+        await asyncio.sleep(0)
+    await gateway.refresh()
+    gateway.log.grow(1)
+    gateway.pump(1_000)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert all(task.done() for task in gateway.joins)
+    for task in gateway.joins:
+        task.result()
+
+
+def _last_of(gateway: MemoryGateway, fan: str) -> tuple[int, int] | None:
+    """Where a fan is, as it would say in `since`."""
+    generation = seq = None
+    for name, message in gateway.wire.sent.get(fan, []):
+        if name in ("join", "resync") and "error" not in message:
+            generation, seq = message["generation"], message["seq"]
+        elif name == "events":
+            seq = message["events"][-1]["seq"]
+    return None if generation is None or seq is None else (generation, seq)
+
+
+def _check(gateway: MemoryGateway, fan: str) -> None:
+    """What a fan got is an image at its seq, then every event after it, up to the head of the log."""
+    generation, seq, follows = 0, 0, False
+    for name, message in gateway.wire.sent.get(fan, []):
+        if name == "leave":
+            follows = False
+        elif name in ("join", "resync"):
+            assert "error" not in message, message
+            generation, seq, follows = message["generation"], message["seq"], True
+            if "image" in message and message["image"] is not None:
+                assert decode_image(_encode(message["image"])) == gateway.log.image(seq)
+            elif "image" in message:
+                assert seq == 0
+        elif name == "events" and follows:
+            assert (message["generation"], message["prev"]) == (generation, seq)
+            assert [event["seq"] for event in message["events"]] == list(
+                range(seq + 1, seq + 1 + len(message["events"]))
+            )
+            seq = message["events"][-1]["seq"]
+    if follows:
+        assert (generation, seq) == (gateway.log.generation, len(gateway.log.rows))
+
+
+def _encode(value: Any) -> bytes:
+    return orjson.dumps(value)
