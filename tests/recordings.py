@@ -2,6 +2,8 @@
 
 import json
 import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -40,8 +42,14 @@ class Recording:
             self._half(period, passes // 2)
         self.truth["records"] = len(self.lines)
 
-    def write(self) -> bytes:
-        return b"\n".join(self.lines) + b"\n"
+    def write(self, folder: Path, also: Sequence[bytes]) -> tuple[Path, Path]:
+        """Write lines and truth to files; `also` stands in between, and the truth does not know of it."""
+        recording, truth = folder / "recording.jsonl", folder / "truth.json"
+        half = len(self.lines) // 2
+        lines = (*self.lines[:half], *also, *self.lines[half:])
+        recording.write_bytes(b"\n".join(lines) + b"\n")
+        truth.write_text(json.dumps(self.truth))
+        return recording, truth
 
     def _half(self, period: int, passes: int) -> None:
         start = (period - 1) * 2700

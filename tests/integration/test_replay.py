@@ -1,103 +1,88 @@
 """A recording through the whole platform, from the vendor's feed to a stock Socket.IO client."""
 
-import asyncio
-import io
-import random
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
-import msgspec
 import pytest
-from msgspec.structs import replace
-from rich.console import Console
 
-from local.display import Board
-from local.ports import free_base
+from local.environment import environment_of, inherited
 from local.replay.fan import CLIENT
-from local.replay.ground import Ground, platform_alone
-from local.replay.oracle import differences, read_oracle
-from local.replay.recording import lines_of
-from local.replay.run import Result, Wish, replay
 from settings import ROOT, Settings
 from tests.recordings import NO_RECORDS, Recording
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(
-        not CLIENT.is_dir(), reason="no socket.io-client in web/node_modules: ./dev page fetches it"
+        not CLIENT.is_dir(), reason="no socket.io-client in web/node_modules; ./dev test fetches it"
     ),
 ]
 
 REAL = ROOT.parent / "shared" / "real" / "events"
+STORES = ("postgres", "redis", "socketio")
 
 
-@asynccontextmanager
-async def a_platform(installation: Settings) -> AsyncIterator[Ground]:
-    """Every process of the platform on an empty installation, on ports of its own."""
-    settings = replace(installation, port_base=free_base(random.Random()))
-    async with platform_alone(settings, Board(Console(file=io.StringIO()), time.time)) as records:
-        yield Ground(settings, records)
-
-
-def replayed(installation: Settings, wish: Wish) -> Result:
-    async def run() -> Result:
-        async with a_platform(installation) as found:
-            return await replay(found, wish, datetime.now(UTC), _unheard, _unseen)
-
-    return asyncio.run(run())
-
-
-def _unheard(_: str) -> None: ...
-
-
-def _unseen(*_: int) -> None: ...
-
-
-def differing(truth: dict[str, object], result: Result) -> Sequence[str]:
-    return [*result.disagreements, *differences(truth, msgspec.to_builtins(result.outcome), result.events)]
-
-
-def test_each_line_is_an_event_or_a_dead_letter_whatever_happens_on_the_way(installation: Settings) -> None:
-    """Shuffled, sent three times each, with a lane killed twice, and with lines that are no record."""
-    recording = Recording(seed=4, passes=400)
-    wish = Wish(
-        lines=(*recording.lines[:50], *NO_RECORDS, *recording.lines[50:]),
-        match="test-replay",
-        shuffle_within=timedelta(seconds=30),
-        copies=3,
-        kills=2,
+def replay(settings: Settings, file: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Run `./dev replay`; return its exit code and what it printed."""
+    done = subprocess.run(
+        (sys.executable, "-m", "local.replay", str(file), *arguments),
+        cwd=ROOT,
+        env=inherited(environment_of(settings)),
+        capture_output=True,
+        check=False,
     )
-    result = replayed(installation, wish)
-    assert differing(recording.truth, result) == []
-    assert result.seq_gapless
-    assert result.kills == 2
-    assert result.lines_sent == 3 * len(wish.lines)
-    assert sum(result.dead_letters.values()) == len(NO_RECORDS)
-    assert set(result.dead_letters) == {"malformed_json", "invalid_record", "invalid_utf8"}
+    assert done.stdout, done.stderr.decode()
+    return done.returncode, json.loads(done.stdout)
 
 
-def test_one_id_three_times_with_different_bodies_is_three_events(installation: Settings) -> None:
-    """None of them is swallowed; the timeline has the goal once."""
+def test_each_line_is_an_event_or_a_dead_letter_whatever_happens_on_the_way(
+    whole_platform: Settings, tmp_path: Path
+) -> None:
+    """Shuffled, each sent three times, a lane killed twice, and among them lines that are no record."""
+    recording = Recording(seed=4, passes=400)
+    file, truth = recording.write(tmp_path, also=NO_RECORDS)
+    disorder = ("--shuffle-within", "30s", "--duplicate", "3", "--kill-enrich", "2")
+    code, printed = replay(whole_platform, file, "--oracle", str(truth), *disorder)
+    assert printed["differences"] == []
+    assert code == 0
+    assert printed["events"] == dict.fromkeys(STORES, len(recording.lines))
+    assert printed["seq_gapless"] is True
+    assert printed["kills"] == 2
+    assert sum(printed["dead_letters"].values()) == len(NO_RECORDS)
+    assert set(printed["dead_letters"]) == {
+        "malformed_json",
+        "invalid_record",
+        "invalid_utf8",
+    }
+    sent = 3 * (len(recording.lines) + len(NO_RECORDS))
+    assert printed["lines_sent"] == sent
+
+
+def test_one_id_three_times_with_different_bodies_is_three_events(
+    whole_platform: Settings, tmp_path: Path
+) -> None:
+    """None is swallowed, and the timeline has the goal once; a truth that says otherwise exits 1."""
     recording = Recording(seed=4, passes=100)
     goal = next(line for line in recording.lines if b'"Goal"' in line)
-    others = [
-        goal.replace(b"Fjordheim 9", b"Another").replace(b"Costa Verde 9", b"Another") + b" " * n
-        for n in (0, 1)
+    others = [goal.replace(b' 9"', name) for name in (b' 10"', b' 11"')]
+    file, truth = recording.write(tmp_path, also=others)
+    code, printed = replay(whole_platform, file, "--oracle", str(truth), "--speed", "20000")
+    count = len(recording.lines)
+    assert code == 1
+    assert printed["differences"] == [
+        f"events in {store}: {count + 2} instead of {count}" for store in STORES
     ]
-    others[1] = others[1].replace(b"Another", b"A third")
-    result = replayed(
-        installation, Wish(lines=(*recording.lines, *others), match="test-thrice", speed=20_000.0)
-    )
-    recording.truth["records"] += 2
-    assert differing(recording.truth, result) == []
+    assert printed["dead_letters"] == {}
+    assert printed["goal_timeline"] == recording.truth["goal_timeline"]
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is not there")
-def test_a_real_match_comes_to_its_oracle(installation: Settings) -> None:
-    lines = lines_of((REAL / "barcelona_girona_15986.jsonl").read_bytes())
-    result = replayed(installation, Wish(lines=tuple(lines), match="test-real"))
-    oracle = read_oracle(REAL / "oracle_15986.json")
-    assert differing(oracle, result) == []
-    assert result.events == dict.fromkeys(("postgres", "redis", "socketio"), 4027)
+def test_a_real_match_comes_to_its_oracle(whole_platform: Settings) -> None:
+    truth = str(REAL / "oracle_15986.json")
+    code, printed = replay(whole_platform, REAL / "barcelona_girona_15986.jsonl", "--oracle", truth)
+    assert printed["differences"] == []
+    assert code == 0
+    assert printed["events"] == dict.fromkeys(STORES, 4027)
+    assert list(printed["final_score"].values()) == [2, 2]

@@ -1,24 +1,15 @@
 """The simulator as a process, killed in the middle of its match day, against the whole platform."""
 
-import asyncio
-import io
 import json
-import random
 import signal
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
-from rich.console import Console
 
-from local.display import Board
 from local.environment import environment_of, inherited
-from local.ports import free_base
-from local.replay.ground import platform_alone
 from settings import ROOT, Settings
 from tests.fixtures.waiting import eventually
 
@@ -66,17 +57,11 @@ def play(settings: Settings, ledger: Path) -> dict[str, object]:
 
 
 def test_a_killed_simulator_goes_on_and_everything_it_says_comes_out(
-    eight_shards: Settings, tmp_path: Path
+    whole_platform: Settings, tmp_path: Path
 ) -> None:
     """What it had not yet written down is said again, and nothing of that shows."""
-    settings = replace(eight_shards, port_base=free_base(random.Random()))
     ledger = tmp_path / "ledger.jsonl"
-
-    async def run() -> dict[str, object]:
-        async with platform_alone(settings, Board(Console(file=io.StringIO()), time.time)):
-            return await asyncio.to_thread(play, settings, ledger)
-
-    assert asyncio.run(run())["verdict"] == "clean"
+    assert play(whole_platform, ledger)["verdict"] == "clean"
     lines = ledger.read_bytes().splitlines()
     assert len(set(lines)) == len(lines)
     assert {json.loads(line)["kind"] for line in lines} == {
