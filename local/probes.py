@@ -62,7 +62,10 @@ def postgres(port: int) -> Probe:
 
 def http(url: str) -> Probe:
     # `trust_env`: a proxy in the environment is not for loopback.
-    client = httpx.AsyncClient(timeout=ANSWER_WITHIN_SECONDS, trust_env=False)
+    # `Connection: close`: nobody closes the client of a probe, so it must keep no socket.
+    client = httpx.AsyncClient(
+        timeout=ANSWER_WITHIN_SECONDS, trust_env=False, headers={"Connection": "close"}
+    )
 
     async def probe() -> None:
         try:

@@ -143,7 +143,8 @@ class Watch:
                 failures += 1
                 if self.up_at is None and clock() > deadline:
                     self.detail = f"not ready within {self.child.start_within.seconds} s: {error}"
-                    process.kill()
+                    with suppress(ProcessLookupError):
+                        process.kill()
                 elif self.state is State.UP and failures >= UNWELL_AFTER_PROBES:
                     self._become(State.UNWELL, str(error))
             bound(self.log)

@@ -95,7 +95,7 @@ CREATE TABLE dead_letters (
 -- takes one per statement; a snapshot from before the wait miscounts).
 -- Raises TL001 when a fence is not ours, TL002 when a head has moved.
 CREATE FUNCTION check_append(
-    shards smallint [], fences uuid [], heads bigint []
+    shards smallint[], fences uuid[], heads bigint[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     held integer;
