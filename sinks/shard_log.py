@@ -6,7 +6,7 @@ throws that away, and the committed log gives it back.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -123,6 +123,12 @@ class Prepared:
         return not self.rows and not self.letters
 
 
+def _keys(batch: EventBatch, indexes: Iterable[int] | None = None) -> Iterator[bytes]:
+    """The keys of a batch's events; of those at `indexes`, if given."""
+    entries = batch.entries if indexes is None else [batch.entries[index] for index in indexes]
+    return (entry.key for entry in entries if isinstance(entry, Event))
+
+
 class ShardLog:
     """The writer's view of one shard. Not thread-safe: `lock` is held by whoever touches it."""
 
@@ -166,18 +172,26 @@ class ShardLog:
         """The number of a topic's life."""
         return self._topics[topic]
 
-    def unanswered(self, batches: Iterable[EventBatch], every: bool = False) -> list[bytes]:
-        """The keys that only the database can tell about: suspects not in memory, or all after a start."""
-        every = every or self._settling > 0
+    def unanswered(self, batches: Sequence[EventBatch], every: bool = False) -> list[bytes]:
+        """The keys that only the database can tell about: suspects not in memory, or all after a start.
+
+        A suspect that repeats an event of the same batches is none of them:
+        it is in memory by the time its turn comes.
+        """
         known = self._recent.get
-        asked: list[bytes] = []
-        for batch in batches:
-            indexes = range(len(batch.entries)) if every else batch.suspects
-            for index in indexes:
-                entry = batch.entries[index]
-                if type(entry) is Event and known(entry.key) is None:
-                    asked.append(entry.key)
-        return asked
+        if every or self._settling > 0:
+            return [key for batch in batches for key in _keys(batch) if known(key) is None]
+        asked = [key for batch in batches for key in _keys(batch, batch.suspects) if known(key) is None]
+        if not asked:
+            return asked
+        suspected = set(asked)
+        fresh = {
+            entry.key
+            for batch in batches
+            for index, entry in enumerate(batch.entries)
+            if index not in batch.suspects and isinstance(entry, Event) and entry.key in suspected
+        }
+        return [key for key in asked if key not in fresh]
 
     @property
     def is_crowded(self) -> bool:
