@@ -7,7 +7,7 @@ from schemas.batch import Event, EventBatch, RawBatch
 from schemas.identity import body_hash, key_of
 from schemas.letters import DeadLetter, Origin
 from schemas.partitioning import partition_of
-from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE, RawEvent, source_of
+from schemas.raw import KIND_OF_TOPIC, RAW_TOPICS, RawEvent, source_of
 from schemas.validation import Rejection, parse
 
 
@@ -23,12 +23,18 @@ def decoder(partitions: int) -> Callable[[RawBatch], EventBatch]:
 def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
     """Decode every record of a batch; nothing is dropped and nothing changes places."""
     topic, partition = batch.topic, batch.partition
+    kind = KIND_OF_TOPIC[topic]
+    at_home: set[str] = set()  # matches found to belong here: checked once a batch, not once a record
     entries: list[Event | DeadLetter] = []
     for offset, key, value in batch.records:
         parsed = parse(value)
         if not isinstance(parsed, Rejection):
-            refusal = _misplaced(parsed, topic, partition, partitions)
+            if type(parsed) is kind and parsed.match in at_home:
+                refusal = None
+            else:
+                refusal = _misplaced(parsed, topic, partition, partitions)
             if refusal is None:
+                at_home.add(parsed.match)
                 happened = parsed.occurred_at.timestamp()
                 entries.append(
                     Event(key_of(parsed), body_hash(parsed), parsed, offset, value or b"", happened)
@@ -42,7 +48,7 @@ def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
 
 def _misplaced(event: RawEvent, topic: str, partition: int, partitions: int) -> Rejection | None:
     """Refuse what lies on a topic of another source, or on a partition of another match."""
-    if TOPIC_OF_SOURCE[source_of(event)] != topic:
+    if type(event) is not KIND_OF_TOPIC[topic]:
         detail = f"{topic} carries records of {RAW_TOPICS[topic]}, this one is of {source_of(event)}"
         return Rejection(letters.WRONG_TOPIC, detail, event.match)
     home = partition_of(event.match, partitions)

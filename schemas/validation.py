@@ -12,11 +12,17 @@ from datetime import datetime
 import msgspec
 
 from schemas import letters
-from schemas.raw import BroadcastEvent, RawEvent
+from schemas.raw import KIND_PATTERN, LANGUAGE_PATTERN, BroadcastEvent, RawEvent, SocialEvent
 
 # Far above any real record (a post of 4,000 characters is 16 KB at most).
 MAX_RECORD_BYTES = 64 * 1024
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
+
+_KIND = re.compile(KIND_PATTERN)
+_LANGUAGE = re.compile(LANGUAGE_PATTERN)
+_REMEMBERED_VALUES = 1_000  # far more types and languages than there are
+_kinds_seen: set[str] = set()
+_languages_seen: set[str] = set()
 
 _decode = msgspec.json.Decoder(RawEvent).decode
 _encode = msgspec.json.Encoder().encode
@@ -52,7 +58,28 @@ def parse(value: bytes | None) -> RawEvent | Rejection:
     if b"\\u" in value and (reason := _forbidden(event)):
         match = event.match if event.match.isprintable() else None
         return Rejection(letters.FORBIDDEN_CHARACTER, reason, match)
+    if event.type not in _kinds_seen and (refusal := _unlike(event, "type", event.type, _KIND, _kinds_seen)):
+        return refusal
+    if type(event) is SocialEvent:
+        spoken = event.body.language
+        if spoken not in _languages_seen and (
+            refusal := _unlike(event, "body.language", spoken, _LANGUAGE, _languages_seen)
+        ):
+            return refusal
     return _out_of_range(event) or event
+
+
+def _unlike(
+    event: RawEvent, field: str, value: str, pattern: re.Pattern[str], seen: set[str]
+) -> Rejection | None:
+    """Refuse a value that does not match; remember one that does."""
+    if pattern.fullmatch(value) is None:
+        detail = f"Expected `str` matching regex {pattern.pattern!r} - at `$.{field}`"
+        return Rejection(letters.INVALID_RECORD, detail, event.match)
+    if len(seen) >= _REMEMBERED_VALUES:
+        seen.clear()
+    seen.add(value)
+    return None
 
 
 def _no_json(value: bytes, detail: str) -> Rejection:
