@@ -110,7 +110,8 @@ async def test_an_answer_whose_end_cannot_be_told_is_refused(poll: Poll) -> None
     poll.feed.faults.append(endless)
     await poll.start()
     await reached(lambda: len(poll.feed.asked) >= 2)
-    assert poll.cursor.load() == Place()
+    # The answer after it may be in already; the refused one must have left nothing.
+    assert poll.cursor.load().cursor != "9"
 
 
 async def test_a_cursor_that_the_feed_forgot_is_dropped(poll: Poll, kafka: KafkaInMemory) -> None:
