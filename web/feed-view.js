@@ -84,8 +84,8 @@ function play(item) {
       "p",
       {},
       element("span", { class: "title", text: item.title }),
-      item.text ? element("span", { class: "who", text: item.text }) : null,
-      item.detail ? element("span", { class: "detail", text: item.detail }) : null,
+      ...(item.text ? [" ", element("span", { class: "who", text: item.text })] : []),
+      ...(item.detail ? [" ", element("span", { class: "detail", text: item.detail })] : []),
     ),
   );
 }

@@ -55,7 +55,7 @@ function what(line) {
   return [
     // <del> tells most screen readers nothing, so words do.
     element("p", { class: "headline" }, ...(line.isStruck ? [unseen("Does not count: "), struck(title)] : [title])),
-    who || team ? element("p", { class: "about" }, line.isStruck && who ? struck(who) : who, team) : null,
+    who || team ? element("p", { class: "about" }, line.isStruck && who ? struck(who) : who, who && team ? " " : null, team) : null,
     line.detail ? element("p", { class: "detail", text: line.detail }) : null,
     correction ? element("p", { class: `correction is-${correction.kind}`, text: correction.text }) : null,
   ];

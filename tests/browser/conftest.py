@@ -1,19 +1,27 @@
-"""A real Chromium before a real gateway and API, and a match that the test lets happen."""
+"""A real Chromium before a real gateway and API, and a match that the test lets happen.
+
+Servers and services are started once a module; tests keep apart by their matches.
+"""
 
 import os
 import random
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from datetime import timedelta
+from itertools import count
 
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from local import page_libraries
+from local.installation import throwaway
 from local.ports import free_base
+from local.servers.redis import DATABASES
+from schemas.raw import RawEvent
 from settings import Settings
 from tests.event_builders import MATCH
 from tests.fixtures.services import Service
@@ -33,6 +41,12 @@ _ARGUMENTS = [
 # What the browser itself says of a connection that a test cut.
 _OF_A_CUT = re.compile(r"WebSocket connection to|net::ERR_|Failed to load resource")
 _PHONE = {"width": 360, "height": 740}
+# Two cores that a whole suite shares: a test that passes never waits for these.
+_STARTS_WITHIN = timedelta(seconds=60)
+_SEEN_WITHIN_MS = 20_000
+_SHARDS = 2
+# Tests with an installation of their own have any but 0; none of them runs while this one is in use.
+_REDIS_DATABASE = DATABASES - 1
 
 OpenPage = Callable[..., Page]
 
@@ -50,6 +64,7 @@ def browser() -> Iterator[Browser]:
     if not found:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=_SEEN_WITHIN_MS)
         chromium = playwright.chromium.launch(executable_path=found[0], args=_ARGUMENTS)
         yield chromium
         chromium.close()
@@ -66,12 +81,20 @@ class Site:
 
     def start(self, module: str) -> None:
         service = self._services[module] = Service(module, self.settings)
-        eventually(service.is_ready)
+        eventually(service.is_ready, _STARTS_WITHIN)
 
     def kill(self, module: str) -> None:
         """As the kernel does when memory is short: no goodbye."""
-        self._services[module].process.kill()
-        self._services[module].stop()
+        service = self._services.pop(module)
+        service.process.kill()
+        service.stop()
+
+    def start_what_is_missing(self) -> None:
+        """Let the next test find what it expects, whatever this one did."""
+        self.thaw()
+        for module in ("gateway", "api"):
+            if module not in self._services:
+                self.start(module)
 
     def freeze(self) -> None:
         """Let the gateway hold its connections and say nothing on them."""
@@ -91,21 +114,56 @@ class Site:
             service.stop()
 
 
-@pytest.fixture
-def log(installation: Settings) -> Iterator[LiveLog]:
-    with LiveLog(installation) as growing:
-        yield growing
+class OneTestsLog:
+    """The module's log, with matches that no other test knows: each id gets this test's number."""
+
+    def __init__(self, log: LiveLog, number: int) -> None:
+        self._log = log
+        self._number = number
+        self.route = f"#/match/{self.name(MATCH)}"
+
+    def name(self, match: str) -> str:
+        return f"{match}-{self._number}"
+
+    def say(self, events: Sequence[RawEvent]) -> None:
+        """Commit and publish."""
+        self._log.say([replace(event, match=self.name(event.match)) for event in events])
 
 
-@pytest.fixture
-def site(log: LiveLog) -> Iterator[Site]:
-    running = Site(log.settings)
+@pytest.fixture(scope="module")
+def module_log(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLog]:
+    data = tmp_path_factory.mktemp("browser")
+    number = next(_numbers)
+    with (
+        throwaway(stack, f"browser_{number}", _SHARDS, _REDIS_DATABASE, data) as empty,
+        LiveLog(empty) as log,
+    ):
+        yield log
+
+
+@pytest.fixture(scope="module")
+def running_site(module_log: LiveLog) -> Iterator[Site]:
+    running = Site(module_log.settings)
     try:
-        running.start("gateway")
-        running.start("api")
+        running.start_what_is_missing()
         yield running
     finally:
         running.stop()
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def log(module_log: LiveLog) -> OneTestsLog:
+    return OneTestsLog(module_log, next(_numbers))
+
+
+@pytest.fixture
+def site(running_site: Site) -> Iterator[Site]:
+    running_site.start_what_is_missing()
+    yield running_site
+    running_site.thaw()
 
 
 class Console:
@@ -151,9 +209,3 @@ def open_page(browser: Browser, site: Site, console: Console) -> Iterator[OpenPa
             return page
 
         yield open_at
-
-
-@pytest.fixture
-def match_page(open_page: OpenPage) -> Page:
-    """A phone that watches the match."""
-    return open_page(f"#/match/{MATCH}")
