@@ -20,6 +20,9 @@ AHEAD_SECONDS = 60
 # What a snapshot keeps of a partition: touched state stalls every flow epoch
 # by about 5 ms a MB, and 20,000 fingerprints are 160 KB.
 SNAPSHOT_FINGERPRINTS = 20_000
+# What a partition keeps in memory: about 100 bytes each. A rate above 70/s fills
+# it before the window is over, and the oldest times become suspects.
+FINGERPRINTS_KEPT = 250_000
 _FINGERPRINT = slice(8, 16)  # bytes of the event key; 8 of them collide once in 10**9 or so
 
 RingState = tuple[int, list[tuple[int, bytes]]]  # version, (bucket, packed fingerprints) oldest first
@@ -32,14 +35,18 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
     order, so a ring keyed by time slot would reorder a match.
     """
 
-    def __init__(self, window: timedelta, state: RingState | None) -> None:
+    def __init__(self, window: timedelta, state: RingState | None, kept: int = FINGERPRINTS_KEPT) -> None:
+        self._kept = kept
         self._buckets_kept = max(1, int(window.total_seconds()) // BUCKET_SECONDS)
         self._buckets: dict[int, set[bytes]] = {}
         self._newest = 0
+        self._oldest = -1  # the newest bucket that the ring cannot vouch for
+        self._held = 0  # fingerprints
         if state is not None and state[0] == STATE_VERSION:
             for bucket, packed in state[1]:
                 self._buckets[bucket] = {packed[i : i + 8] for i in range(0, len(packed), 8)}
                 self._newest = max(self._newest, bucket)
+                self._held += len(self._buckets[bucket])
 
     def on_batch(self, values: list[EventBatch]) -> tuple[list[EventBatch], bool]:
         return [self.mark(batch) for batch in values], False
@@ -48,7 +55,7 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
         """Note what the batch holds, and mark what was seen before or lies outside the window."""
         suspects: list[int] = []
         buckets = self._buckets
-        oldest = self._newest - self._buckets_kept
+        oldest = self._oldest
         for index, entry in enumerate(batch.entries):
             if type(entry) is not Event:
                 continue
@@ -68,22 +75,38 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
                 suspects.append(index)
             else:
                 seen.add(fingerprint)
+                self._held += 1
+        while self._held > self._kept and len(self._buckets) > 1:
+            self._drop(min(self._buckets))
         return batch._replace(suspects=frozenset(suspects))
 
     def _is_absurd(self, bucket: int, event: Event) -> bool:
-        """Whether a stamp lies ahead of our own clock at its acceptance: it must not move the window."""
-        accepted = event.raw.ingested_at
-        if bucket <= self._newest or accepted is None:
+        """Whether a stamp lies ahead of our own clock at its acceptance: it must not move the window.
+
+        A record that no adapter stamped moves it by AHEAD_SECONDS at most.
+        """
+        if bucket <= self._newest or not self._newest:
             return False
-        return bucket > (int(accepted.timestamp()) + AHEAD_SECONDS) // BUCKET_SECONDS
+        accepted = event.raw.ingested_at
+        if accepted is not None:
+            return bucket > (int(accepted.timestamp()) + AHEAD_SECONDS) // BUCKET_SECONDS
+        if bucket > self._newest + AHEAD_SECONDS // BUCKET_SECONDS:
+            self._newest += AHEAD_SECONDS // BUCKET_SECONDS
+            return True
+        return False
 
     def _open(self, bucket: int) -> int:
         """Make room for a bucket; return the newest bucket number that is outside the window."""
         self._newest = max(self._newest, bucket)
-        oldest = self._newest - self._buckets_kept
-        for old in [b for b in self._buckets if b <= oldest]:
-            del self._buckets[old]
-        return oldest
+        self._oldest = max(self._oldest, self._newest - self._buckets_kept)
+        for old in [b for b in self._buckets if b <= self._oldest]:
+            self._drop(old)
+        return self._oldest
+
+    def _drop(self, bucket: int) -> None:
+        """Forget a bucket; from now on the ring cannot vouch for its time."""
+        self._held -= len(self._buckets.pop(bucket))
+        self._oldest = max(self._oldest, bucket)
 
     def snapshot(self) -> RingState:
         kept: list[tuple[int, bytes]] = []

@@ -10,6 +10,8 @@ from storage.append import HEAD_MOVED
 _OUTAGE_STATES = frozenset({"25P03", "25P04", "25006", "40001", "40P01", "55P03", "57014", HEAD_MOVED})
 _OUTAGE_CLASSES = ("08", "53", "57", "58")
 _REFUSED_CLASSES = ("22", "23", "54")
+# A column that nobody fills, or a reference that nobody made: the schema's fault, not an event's.
+_SCHEMA_STATES = frozenset({"23502", "23503"})
 
 
 class Verdict(Enum):
@@ -25,6 +27,19 @@ class AppendConflictError(RuntimeError):
     """A key is in the way of an append even after looking all of them up."""
 
 
+class HistoryLostError(RuntimeError):
+    """The database no longer has rows that it had committed for this writer."""
+
+    def __init__(self, shard: int, committed: int, head: int) -> None:
+        super().__init__(
+            f"shard {shard} was committed up to {committed} and now ends at {head}: a failover or a"
+            " restore lost rows. The next start reads them again from Kafka."
+        )
+        self.shard = shard
+        self.committed = committed
+        self.head = head
+
+
 class UncertainCommitError(psycopg.OperationalError):
     """The commit was cancelled while it waited for the standby: it may be lost in a failover."""
 
@@ -37,6 +52,6 @@ def judge(error: psycopg.Error) -> Verdict:
     if not state or state in _OUTAGE_STATES or state.startswith(_OUTAGE_CLASSES):
         lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         return Verdict.OUTAGE if state or lost else Verdict.BUG
-    if state.startswith(_REFUSED_CLASSES):
+    if state.startswith(_REFUSED_CLASSES) and state not in _SCHEMA_STATES:
         return Verdict.REFUSED
     return Verdict.BUG

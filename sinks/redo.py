@@ -16,10 +16,18 @@ import psycopg
 
 from schemas import letters
 from schemas.batch import EventBatch
-from sinks.outages import AppendConflictError, Verdict, judge
+from sinks.outages import AppendConflictError, HistoryLostError, Verdict, judge
 from sinks.shard_log import KnownInLog, LetterKey, Prepared, ShardLog
 from sinks.transaction import Work, copies_of, expectations
-from storage.append import finish, known_letters, lock_and_look_up, read_head, roll_back
+from storage.append import (
+    begin_new_life,
+    finish,
+    has_lost,
+    known_letters,
+    lock_and_look_up,
+    read_head,
+    roll_back,
+)
 from storage.images import rebuild
 from telemetry.log import Log
 
@@ -41,7 +49,7 @@ def redo(
     """Commit works that nobody folded; wait out every outage.
 
     `every_key`: look all keys up, not only those in doubt. Raises
-    StaleFenceError, AppendConflictError, or what no rule covers.
+    StaleFenceError, AppendConflictError, HistoryLostError, or what no rule covers.
     """
     conflicts = 0
     pause = _FIRST_PAUSE_SECONDS
@@ -79,6 +87,7 @@ def _attempt(
         grouped.setdefault(work.log, []).extend(work.batches)
     for log, batches in grouped.items():
         if log.is_stale:
+            _check_history(connection, log)
             log.reset(read_head(connection, log.shard))
         if log.is_crowded:
             log.evict()
@@ -96,6 +105,18 @@ def _attempt(
         raise
     finish(connection, copies_of(pieces, [], now))
     return pieces
+
+
+def _check_history(connection: psycopg.Connection, log: ShardLog) -> None:
+    """Stop when the log no longer has what was committed to it: a failover or a restore took rows away.
+
+    Going on would bury them. A new life begins, and the next start reads on
+    from the log's own offsets, which brings them back.
+    """
+    position, chain = log.committed
+    if has_lost(connection, log.shard, position, chain):
+        begin_new_life(connection, log.owned)
+        raise HistoryLostError(log.shard, position, read_head(connection, log.shard).position)
 
 
 def _letters_there(connection: psycopg.Connection, works: Sequence[Work]) -> frozenset[LetterKey]:

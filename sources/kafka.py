@@ -15,6 +15,11 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from schemas.batch import RawBatch
+from telemetry.log import Log
+
+TROUBLED = "source.troubled"
+
+_log = Log("source")
 
 # Facts first: a goal never waits behind a flood of readings and posts, and the
 # floor keeps the flood moving while facts come without end.
@@ -24,6 +29,7 @@ PRIORITIES: tuple[tuple[str, ...], ...] = (
 )
 _POLL_MESSAGES = 4_000
 _LOW_FLOOR = 500
+_PENDING_RECORDS = 4 * _POLL_MESSAGES  # read and not yet handed on, over all shards of a process
 _WATERMARK_SECONDS = 10.0
 # At most one empty poll a millisecond and worker, whatever the number of shards;
 # after a quarter of a second without records, five: a quiet lane took 12% of a core.
@@ -39,6 +45,10 @@ _FATAL = frozenset(
         KafkaError._UNKNOWN_PARTITION,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        # A record set that cannot be read: stepping over it would lose it unsaid.
+        KafkaError._BAD_MSG,
+        KafkaError._BAD_COMPRESSION,
     }
 )
 
@@ -104,13 +114,15 @@ class _Reader:
         self._slices: dict[tuple[str, int], _TopicSlice] = {}
         self._consumer: Consumer | None = None
         self._stale = False
+        self._pending_records = 0
         self._idle_until = 0.0
         self._last_records = 0.0  # monotonic
         self._lock = threading.Lock()  # several workers may share the process
 
     def add(self, topic: str, partition: int, start: int) -> _TopicSlice:
-        added = self._slices[self._prefix + topic, partition] = _TopicSlice(topic, partition, start)
-        self._stale = True
+        with self._lock:
+            added = self._slices[self._prefix + topic, partition] = _TopicSlice(topic, partition, start)
+            self._stale = True
         return added
 
     def _assign(self) -> Consumer:
@@ -134,7 +146,8 @@ class _Reader:
             return 0
         try:
             now = time.monotonic()
-            if now < self._idle_until:
+            # A shard that is up to date must not pull the backlog of one that is busy into memory.
+            if now < self._idle_until or self._pending_records > _PENDING_RECORDS:
                 return 0
             consumer = self._assign() if self._stale or self._consumer is None else self._consumer
             messages = consumer.consume(limit, 0.0)
@@ -170,13 +183,25 @@ class _Reader:
             part.read_on = records[-1][0] + 1
             if part.end is not None:
                 records = [r for r in records if r[0] < part.end]
+            self._pending_records += len(records)
             if records:
                 part.pending.append(RawBatch(part.topic, part.partition, records))
+
+    def take(self, part: _TopicSlice) -> list[RawBatch]:
+        """What was read of one partition and not yet handed on."""
+        if not part.pending:
+            return []
+        with self._lock:
+            taken, part.pending = part.pending, []
+            part.next = taken[-1].records[-1][0] + 1
+            self._pending_records -= sum(len(batch.records) for batch in taken)
+        return taken
 
     def _raise_if_fatal(self, message: Message, error: KafkaError) -> None:
         if error.fatal() or error.code() in _FATAL:
             part = self._slices.get(_place(message))
             raise TopicUnreadableError(*_place(message), part.next if part else -1, error.str())
+        _log.warning(TROUBLED, topic=message.topic(), partition=message.partition(), detail=error.str())
 
 
 def _place(message: Message) -> tuple[str, int]:
@@ -197,16 +222,12 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], dict[str, in
         out: list[tuple[str, RawBatch]] = []
         taken = 0
         for reader, slices in zip(self._readers, self._slices, strict=True):
-            if taken > _POLL_MESSAGES - _LOW_FLOOR:
-                break
             if not any(part.pending for part in slices):
                 reader.poll(max(_POLL_MESSAGES - taken, _LOW_FLOOR))
             for part in slices:
-                for batch in part.pending:
+                for batch in reader.take(part):
                     out.append((self._key, batch))
                     taken += len(batch.records)
-                    part.next = batch.records[-1][0] + 1
-                part.pending.clear()
         if not out and self._has_ended():
             raise StopIteration
         self._awake = None if out else datetime.now(UTC) + min(r.pause for r in self._readers)

@@ -27,6 +27,9 @@ def connect(dsn: str, application: str) -> psycopg.Connection:
         keepalives_idle=5,
         keepalives_interval=2,
         keepalives_count=3,
+        # Keepalives rest while sent data waits for an answer: without this a
+        # network that swallows everything blocks a commit for a quarter of an hour.
+        tcp_user_timeout=15_000,
         target_session_attrs="read-write",
     )
     connection.prepare_threshold = 2

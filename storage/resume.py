@@ -64,9 +64,12 @@ CROSS JOIN LATERAL (
 """
 
 _PRUNE = """
-DELETE FROM checkpoints
-WHERE shard = %(shard)s AND saved_at < (
-    SELECT max(c.saved_at) - interval '1 hour' FROM checkpoints AS c WHERE c.shard = %(shard)s
+DELETE FROM checkpoints WHERE ctid IN (
+    SELECT old.ctid FROM checkpoints AS old
+    WHERE old.shard = %(shard)s AND old.saved_at < (
+        SELECT max(c.saved_at) - interval '1 hour' FROM checkpoints AS c WHERE c.shard = %(shard)s
+    )
+    LIMIT 20000
 )
 """
 
@@ -78,7 +81,9 @@ def register_topics(connection: psycopg.Connection, lives: Sequence[TopicLife]) 
     for life in lives:
         if life.name in known and known[life.name] != life:
             raise TopicReplacedError(life, known[life.name])
-        connection.execute(_REGISTER, life._asdict())
+        # Not for those that are there: a refused insert uses up a number all the same.
+        if life.name not in known:
+            connection.execute(_REGISTER, life._asdict())
     return {row[0]: row[3] for row in connection.execute(_NUMBERS, (names,))}
 
 
@@ -99,5 +104,5 @@ def by_name(offsets: Mapping[int, int], numbers: Mapping[str, int]) -> dict[str,
 
 
 def prune_checkpoints(connection: psycopg.Connection, shard: int) -> None:
-    """Drop the shard's checkpoints older than an hour before the newest."""
+    """Drop the shard's checkpoints older than an hour before the newest, as many as are quickly dropped."""
     connection.execute(_PRUNE, {"shard": shard})

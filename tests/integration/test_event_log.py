@@ -20,6 +20,7 @@ from schemas.raw import RawEvent
 from settings import Settings
 from sinks.committer import Committer, CommitterFailedError, Limits
 from sinks.live_streams import Delivery
+from sinks.outages import HistoryLostError
 from storage import resume
 from storage.append import StaleFenceError
 from storage.resume import TopicLife, TopicReplacedError
@@ -111,6 +112,12 @@ def _log(database: psycopg.Connection) -> list[LiveEvent]:
 def _letters(database: psycopg.Connection) -> list[tuple[str, int]]:
     rows = database.execute("SELECT reason, source_offset FROM dead_letters ORDER BY source_offset")
     return [(row[0], row[1]) for row in rows]
+
+
+def _generation(database: psycopg.Connection) -> int:
+    row = database.execute("SELECT generation FROM delivery_shards WHERE shard = %s", (SHARD,)).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _assert_sound(database: psycopg.Connection) -> None:
@@ -325,22 +332,45 @@ def test_a_snapshot_ahead_of_the_log_begins_a_new_life(
     writer.write(a_pass("p1"), a_pass("p2"))
     position, chain = writer.committer.drain(SHARD)
 
-    def generation() -> int:
-        row = database.execute("SELECT generation FROM delivery_shards WHERE shard = %s", (SHARD,)).fetchone()
-        assert row is not None
-        return int(row[0])
-
-    before = generation()
+    before = _generation(database)
     writer.committer.own(SHARD, (position, chain))
-    assert generation() == before
+    assert _generation(database) == before
     writer.committer.own(SHARD, (position + 1, chain))
-    assert generation() > before
+    assert _generation(database) > before
+
+
+def test_rows_that_the_database_lost_are_not_buried(
+    new_writer: NewWriter, database: psycopg.Connection
+) -> None:
+    """After a failover to a standby that lagged, the lane stops by name, and its next start reads again."""
+    writer = new_writer()
+    writer.write(*[a_pass(f"p{n}") for n in range(10)])
+    writer.settle()
+    before = _generation(database)
+    database.execute("DELETE FROM events WHERE shard = %s AND position > 7", (SHARD,))
+    writer.write(a_pass("next"))
+    with pytest.raises(CommitterFailedError):
+        writer.settle()
+    assert isinstance(writer.fatal[0], HistoryLostError)
+    assert _generation(database) > before
+    assert len(_log(database)) == 7
+
+
+def test_starting_again_and_again_uses_up_no_numbers(
+    new_writer: NewWriter, database: psycopg.Connection
+) -> None:
+    """The numbers of topics are few, and a crash loop is long."""
+    numbers = [resume.register_topics(database, [LIFE]) for _ in range(3)]
+    other = resume.register_topics(database, [LIFE._replace(name="sensor-events", topic_id="s-1")])
+    assert numbers[0] == numbers[-1]
+    assert other["sensor-events"] <= numbers[0]["broadcast-events"] + 1
 
 
 def test_saved_images_are_the_fold_of_the_log(new_writer: NewWriter, database: psycopg.Connection) -> None:
     """An image is saved when a fan's view changes, and every few events; a new writer goes on from it."""
     writer = new_writer()
     writer.write(*[a_pass(f"p{n}") for n in range(7)])
+    writer.settle()
     writer.write(a_goal("g1", side="home"))
     writer.settle()
     successor = new_writer()

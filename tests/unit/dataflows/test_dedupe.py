@@ -79,6 +79,22 @@ def test_a_snapshot_is_bounded_and_keeps_the_newest() -> None:
     assert restored.mark(_batch(raws[-1], raws[0])).suspects == {0}
 
 
+def test_a_stamp_far_ahead_moves_the_window_by_a_minute_at_most() -> None:
+    """A producer without our adapters has no second clock to check against."""
+    ring = FingerprintRing(HOUR, None)
+    far = a_pass("far", occurred_at=KICK_OFF + 1_000 * HOUR)
+    assert ring.mark(_batch(a_pass("a"), far, a_pass("b"))).suspects == {1}
+
+
+def test_memory_is_bounded_and_what_was_forgotten_is_suspect() -> None:
+    """However fast events come, the oldest go; nobody vouches for their time again."""
+    ring = FingerprintRing(HOUR, None, kept=100)
+    raws = [a_pass(f"p{n}", occurred_at=KICK_OFF + n * timedelta(seconds=1)) for n in range(300)]
+    ring.mark(_batch(*raws))
+    assert ring.mark(_batch(raws[0], raws[-1])).suspects == {0, 1}
+    assert ring.mark(_batch(a_pass("new", occurred_at=KICK_OFF))).suspects == {0}
+
+
 def test_dead_letters_pass_through() -> None:
     """A batch keeps its letters where they were."""
     letter = DeadLetter("empty", "no value", Origin("broadcast-events", 0, 7), None, b"")
