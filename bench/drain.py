@@ -88,13 +88,14 @@ async def _drain(settings: Settings, loaded: Produced, lanes: int, bare: float) 
         for lane in range(lanes)
     ]
     processes = await asyncio.gather(*flows)
+    in_log = await _until(lambda: _rows(settings) >= loaded.distinct)
+    codes = await asyncio.gather(*(process.wait() for process in processes))
+    # Only now: filling `live-events` takes as much of these cores as a lane does.
     relay = await asyncio.create_subprocess_exec(
         *_python("-m", "bytewax.run", "dataflows.deliver"), env=inherited(environment_of(settings))
     )
     try:
-        in_log = await _until(lambda: _rows(settings) >= loaded.distinct)
         in_redis = await _until(lambda: _streamed(settings) >= loaded.distinct)
-        codes = await asyncio.gather(*(process.wait() for process in processes))
     finally:
         relay.terminate()
         await relay.wait()

@@ -113,6 +113,7 @@ def holder(data: Path) -> int | None:
 
 def write_record(data: Path, records: Sequence[Record]) -> None:
     path = data / "run" / "parts.json"
+    path.parent.mkdir(exist_ok=True)  # not there yet where nobody holds the folder
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(records)))
     partial.replace(path)
