@@ -31,8 +31,8 @@ async def gathered(
     finally:
         reading.cancel()
         watching.cancel()
+        taken.close()  # before the wait, which a second cancellation may end
         await asyncio.wait([reading, watching])
-        taken.close()
 
 
 async def _end_when(stopping: asyncio.Event, reading: "asyncio.Task[None]") -> None:
