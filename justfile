@@ -45,13 +45,13 @@ prepare *arguments:
 replay *arguments:
     @exec python -m local.replay "$@"
 
-# Audit, inspect and repair: what was sent, stored and delivered
+# Audit what was sent, stored and delivered; prepare recovery stores
 [no-cd]
 [no-exit-message]
 recovery *arguments:
     @exec python -m recovery "$@"
 
-# Run one lane of dataflows.enrich against the running stack
+# Run one lane of dataflows.enrich alone, on the servers of ./dev up
 [no-exit-message]
 enrich *arguments:
     @exec python -m bytewax.run dataflows.enrich "$@"

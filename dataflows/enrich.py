@@ -2,7 +2,7 @@
 
    sensor-events  broadcast-events  social-events  derived-events     Kafka, one partition per shard
           \\              |                |              /
-                         read                          sources/kafka.py: facts first
+                         read                          sources/kafka.py: incidents of play first
                            |  RawBatch: bytes of one partition
                          decode                        dataflows/decode.py
                            |  EventBatch: events and dead letters, in order
@@ -10,13 +10,18 @@
                            |  the same, suspects marked
                          enrich                        dataflows/enrichment.py
                            |  the same, with importance and language
-                         append                        sinks/event_log.py: order, fold, store
+                         append                        sinks/event_log.py: the engine's side of it
+                           |                             sinks/shard_log.py: repeats, order, fold
+                           |                             sinks/committer.py: one transaction, storage/append.py
                            |
-            Postgres `events`, then Redis `ev:{shard}:<generation>`, repaired by dataflows/deliver.py
+            Postgres `events`, then Redis `ev:{shard}:<generation>` (dataflows/deliver.py repairs it)
+                           |
+                  gateway/, and so the fans
 
-Run it with `python -m bytewax.run dataflows.enrich`. A new source is a topic
-in schemas/raw.py; a new step is a pure function on an EventBatch between
-two of these, with a step id of its own.
+Run it with `python -m bytewax.run dataflows.enrich`, on servers that are up
+(`./dev up`). A new step is a pure function on an EventBatch between two of
+these, with a step id of its own. A new source is a Struct and a topic in
+schemas/raw.py, a priority in sources/kafka.py and an adapter in ingest/.
 """
 
 import bytewax.operators as op

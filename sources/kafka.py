@@ -21,8 +21,9 @@ TROUBLED = "source.troubled"
 
 _log = Log("source")
 
-# Facts first: a goal never waits behind a flood of readings and posts, and the
-# floor keeps the flood moving while facts come without end.
+# Incidents of play first: a goal never waits behind a flood of readings and posts,
+# and the floor keeps the flood moving while incidents come without end. Every topic
+# of RAW_TOPICS has its place here, which a test holds.
 PRIORITIES: tuple[tuple[str, ...], ...] = (
     ("broadcast-events", "derived-events"),
     ("sensor-events", "social-events"),
@@ -59,7 +60,7 @@ StartingOffsets = Callable[[int], Mapping[str, int]]
 class TopicUnreadableError(RuntimeError):
     """A partition cannot be read on: the topic is gone, or its log no longer has the offset.
 
-    Stops the lane by name. `python -m recovery` reads again by time, with overlap.
+    Stops the lane by name: going on elsewhere would skip records unsaid.
     """
 
     def __init__(self, topic: str, partition: int, offset: int, reason: str) -> None:
@@ -245,7 +246,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], dict[str, in
 
 
 class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]]):
-    """Read the raw topics of some shards, facts first.
+    """Read the raw topics of some shards, incidents of play first.
 
     Delivery: at least once from the offsets that `starting_offsets` gives,
     which come from the log; what the log has already is found again there.

@@ -1,4 +1,7 @@
-"""The append: the one transaction that gives events their place, and what it needs to know before.
+"""The append's statements: the one transaction that stores events at their places.
+
+The places themselves are worked out in sinks/shard_log.py; here is the proof
+that they still hold when the rows arrive.
 
 Order matters inside it: the shard rows are locked and the fences proved
 first, as a statement of its own, and only then are heads and keys read. A

@@ -22,8 +22,7 @@ class TopicLife(NamedTuple):
 class TopicReplacedError(RuntimeError):
     """The log was fed from another life of this topic, or from another cluster.
 
-    Offsets do not carry over, so reading on would lose or mix records:
-    `python -m recovery` reads again by time, with overlap.
+    Offsets do not carry over, so reading on would lose or mix records.
     """
 
     def __init__(self, life: TopicLife, known: TopicLife) -> None:

@@ -14,7 +14,9 @@ from bytewax.visualize import to_json
 from dataflows.enrich import build
 from schemas.batch import Event, EventBatch, RawBatch
 from schemas.partitioning import partition_of
+from schemas.raw import RAW_TOPICS
 from settings import Settings
+from sources.kafka import PRIORITIES
 from tests.event_builders import a_pass, encoded
 
 SHARDS = 4
@@ -125,6 +127,11 @@ def test_a_match_keeps_its_order_over_batch_and_bucket_edges(seed: int, workers:
     for event in sink.events():
         seen[event.raw.match].append(event.raw.source_event_id)
     assert seen == expected
+
+
+def test_every_raw_topic_is_read() -> None:
+    """A topic without a priority would be filled, and read by nobody."""
+    assert sorted(topic for topics in PRIORITIES for topic in topics) == sorted(RAW_TOPICS)
 
 
 def test_step_ids_are_what_recovery_stores_know() -> None:
