@@ -12,7 +12,7 @@
                            |  the same, with importance and language
                          append                        sinks/event_log.py: the engine's side of it
                            |                             sinks/shard_log.py: repeats, order, fold
-                           |                             sinks/committer.py: one transaction, storage/append.py
+                           |                             sinks/committer.py: one transaction
                            |
             Postgres `events`, then Redis `ev:{shard}:<generation>` (dataflows/deliver.py repairs it)
                            |
