@@ -100,11 +100,17 @@ class _Fan:
                 self.milliseconds.append((now - accepted.timestamp()) * 1_000)
         self._look()
 
+    def resync(self, message: dict[str, Any]) -> None:
+        """Count what an image holds: a match that begins after the join starts with one."""
+        self.received += message["seq"]
+        self._look()
+
 
 @asynccontextmanager
 async def _following(settings: Settings, fan: _Fan) -> AsyncIterator[None]:
     client = socketio.AsyncClient()
     client.on("events", fan.events)
+    client.on("resync", fan.resync)
     await client.connect(settings.url("gateway"), transports=["websocket"])
     for match in range(MATCHES):
         answer = await client.call("join", {"match": match_name(match)})
