@@ -47,7 +47,7 @@ def latency(*, rate: int = 1_000, seconds: int = 20, lanes: int = 1, seed: int =
     Parameters
     ----------
     rate
-        Records a second, spread over 64 matches that the client all follows.
+        Records a second, spread over 64 matches, of which the client follows four.
     seconds
         How long; the first two are left out of the figures.
     lanes
