@@ -14,6 +14,7 @@ from bench.drain import DrainError
 from bench.drain import drain as measure_drain
 from bench.latency import LatencyError
 from bench.latency import latency as measure_latency
+from bench.push import PushError
 
 app = App(
     name="./dev bench",
@@ -41,7 +42,7 @@ def drain(*, records: int = 1_000_000, lanes: int = 1, seed: int = 1) -> int:
 
 
 @app.command
-def latency(*, rate: int = 1_000, seconds: int = 20, lanes: int = 1, seed: int = 1) -> int:
+def latency(*, rate: int = 1_000, seconds: int = 20, warm_up: int = 60, lanes: int = 1, seed: int = 1) -> int:
     """Push records over HTTP at a rate, and time each from its acceptance to a Socket.IO client.
 
     Parameters
@@ -49,19 +50,22 @@ def latency(*, rate: int = 1_000, seconds: int = 20, lanes: int = 1, seed: int =
     rate
         Records a second, spread over 64 matches, of which the client follows four.
     seconds
-        How long; the first two are left out of the figures.
+        How long.
+    warm_up
+        How long to push before that, in seconds: a fresh broker compiles itself for a minute.
     lanes
         How many lanes of enrich run.
     seed
         Of the records.
     """
-    return _print(measure_latency(configuration.load(), rate, timedelta(seconds=seconds), lanes, seed))
+    duration, before = timedelta(seconds=seconds), timedelta(seconds=warm_up)
+    return _print(measure_latency(configuration.load(), rate, duration, before, lanes, seed))
 
 
 def _print(measuring: Coroutine[Any, Any, msgspec.Struct]) -> int:
     try:
         figures = asyncio.run(measuring)
-    except (DrainError, LatencyError, configuration.SettingsError) as error:
+    except (DrainError, LatencyError, PushError, configuration.SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode() + "\n")

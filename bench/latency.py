@@ -1,32 +1,25 @@
 """How long an event takes from an adapter's acceptance to a fan, beside Kafka's bare round trip."""
 
 import asyncio
+import sys
 import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from random import Random
 from statistics import quantiles
-from typing import Any
 
-import httpx
 import msgspec
-import socketio
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench.load import MATCHES, match_name, readings
+from bench.fan import FOLLOWED, READY, Seen
+from bench.load import MATCHES
+from bench.push import Load, push
 from bench.servers import installation, platform, say, servers
 from local.ports import free_base
 from settings import Settings
 from sources.kafka import consumer_config
-
-# One request carries what came up in this time: a stadium's gateway would do the same.
-_TICK = timedelta(milliseconds=10)
-_WARM_UP = timedelta(seconds=2)
-# What one fan follows of all matches: more would measure how fast Python's client parses.
-_FOLLOWED = 4
-_ARRIVES_WITHIN = 30.0
-_encode = msgspec.json.Encoder().encode
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -44,6 +37,7 @@ class LatencyFigures(msgspec.Struct, frozen=True):
     rate: int
     sent: int
     followed: int  # of the sent ones, those of the matches that the client follows; all of them came
+    to_log_ms: Spread
     to_client_ms: Spread
     kafka_round_trip_ms: Spread
     ratio: float
@@ -54,9 +48,9 @@ class LatencyError(RuntimeError):
 
 
 async def latency(
-    settings: Settings, rate: int, duration: timedelta, lanes: int, seed: int
+    settings: Settings, rate: int, duration: timedelta, warm_up: timedelta, lanes: int, seed: int
 ) -> LatencyFigures:
-    """Measure `rate` records a second for `duration` on a platform of its own."""
+    """Measure `rate` records a second for `duration` on a platform of its own, after a warm-up."""
     async with AsyncExitStack() as opened:
         await opened.enter_async_context(servers(settings))
         made = opened.enter_context(installation(settings))
@@ -65,107 +59,49 @@ async def latency(
         made = msgspec.structs.replace(made, port_base=free_base(Random()))
         say("starting the platform")
         await opened.enter_async_context(platform(made, lanes))
+        url = f"{made.url('ingest')}/sensors"
+        say(f"warming up for {warm_up.seconds} s")
+        await push(Load(url, rate, warm_up, seed + 1))
         say(f"pushing {rate:,} records a second for {duration.seconds} s")
-        fan = _Fan()
-        await opened.enter_async_context(_following(made, fan))
-        sent = await _push(made, rate, duration, seed)
-        await _arrival(fan, sum(1 for number in range(sent) if number % MATCHES < _FOLLOWED))
-        spread, kafka = _spread(fan.milliseconds), _spread(bare)
-        return LatencyFigures(rate, sent, fan.received, spread, kafka, round(spread.p95 / kafka.p95, 2))
-
-
-class _Fan:
-    """What a stock client sees."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.milliseconds: list[float] = []
-        self.counts_from = datetime.now(UTC) + _WARM_UP
-        self.has_all = asyncio.Event()
-        self._expected: int | None = None
-
-    def expect(self, count: int) -> None:
-        """Say how many there will be; `has_all` is set once they are there."""
-        self._expected = count
-        self._look()
-
-    def _look(self) -> None:
-        if self._expected is not None and self.received >= self._expected:
-            self.has_all.set()
-
-    def events(self, message: dict[str, Any]) -> None:
-        now = time.time()
-        for live in message["events"]:
-            self.received += 1
-            accepted = datetime.fromisoformat(live["event"]["ingested_at"])
-            if accepted >= self.counts_from:
-                self.milliseconds.append((now - accepted.timestamp()) * 1_000)
-        self._look()
-
-    def resync(self, message: dict[str, Any]) -> None:
-        """Count what an image holds: a match that begins after the join starts with one."""
-        self.received += message["seq"]
-        self._look()
+        load = Load(url, rate, duration, seed)
+        expected = sum(1 for number in range(load.records) if number % MATCHES < FOLLOWED)
+        fan = await opened.enter_async_context(_following(made.url("gateway"), f"{seed}-", expected))
+        await push(load)
+        seen = await _seen(fan, expected)
+        to_client, kafka = _spread(seen.to_client), _spread(bare)
+        return LatencyFigures(
+            rate,
+            load.records,
+            expected,
+            _spread(seen.to_log),
+            to_client,
+            kafka,
+            round(to_client.p95 / kafka.p95, 2),
+        )
 
 
 @asynccontextmanager
-async def _following(settings: Settings, fan: _Fan) -> AsyncIterator[None]:
-    client = socketio.AsyncClient()
-    client.on("events", fan.events)
-    client.on("resync", fan.resync)
-    await client.connect(settings.url("gateway"), transports=["websocket"])
-    for match in range(_FOLLOWED):
-        answer = await client.call("join", {"match": match_name(match)})
-        if "error" in answer:
-            raise LatencyError(f"join was refused: {answer}")
-    fan.counts_from = datetime.now(UTC) + _WARM_UP
+async def _following(url: str, ids_begin: str, expected: int) -> AsyncIterator[Process]:
+    """A fan in a process of its own, who follows its matches by now."""
+    command = (sys.executable, "-m", "bench.fan", url, ids_begin, str(expected))
+    fan = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     try:
-        yield
+        if fan.stdout is None or await fan.stdout.readline() != READY:
+            raise LatencyError("the client could not follow its matches")
+        yield fan
     finally:
-        await client.disconnect()
+        if fan.returncode is None:
+            fan.terminate()
+        await fan.wait()
 
 
-async def _push(settings: Settings, rate: int, duration: timedelta, seed: int) -> int:
-    """Push readings as NDJSON, one request a tick, and return how many were accepted."""
-    source = readings(seed)
-    accepted = sent = 0
-    url = f"{settings.url('ingest')}/sensors"
-    waiting: set[asyncio.Task[int]] = set()
-    async with httpx.AsyncClient(timeout=10) as client:
-        began = time.perf_counter()
-        while (elapsed := time.perf_counter() - began) < duration.total_seconds():
-            due = int(elapsed * rate) - sent
-            if due > 0:
-                now = datetime.now(UTC)
-                body = b"\n".join([_encode(next(source)(now)) for _ in range(due)])
-                sent += due
-                task = asyncio.create_task(_post(client, url, body))
-                waiting.add(task)
-            done = {task for task in waiting if task.done()}
-            accepted += sum(task.result() for task in done)
-            waiting -= done
-            await asyncio.sleep(_TICK.total_seconds())
-        accepted += sum(await asyncio.gather(*waiting))
-    if accepted != sent:
-        raise LatencyError(f"{sent - accepted} of {sent} records were not accepted")
-    return sent
-
-
-async def _post(client: httpx.AsyncClient, url: str, body: bytes) -> int:
-    answer = await client.post(url, content=body, headers={"Content-Type": "application/x-ndjson"})
-    if answer.status_code != httpx.codes.ACCEPTED:
-        raise LatencyError(f"ingest answered {answer.status_code}: {answer.text[:300]}")
-    return int(answer.json()["accepted"])
-
-
-async def _arrival(fan: _Fan, expected: int) -> None:
-    fan.expect(expected)
-    try:
-        await asyncio.wait_for(fan.has_all.wait(), _ARRIVES_WITHIN)
-    except TimeoutError:
-        raise LatencyError(f"{fan.received} of {expected} records reached the client") from None
-    if fan.received > expected:
-        raise LatencyError(f"{fan.received} records reached the client, and only {expected} were sent")
+async def _seen(fan: Process, expected: int) -> Seen:
+    """What the fan saw; raise LatencyError when it is not exactly what was sent."""
+    out, _ = await fan.communicate()
+    seen = msgspec.json.decode(out, type=Seen)
+    if len(seen.to_client) != expected:
+        raise LatencyError(f"{len(seen.to_client)} of {expected} records reached the client")
+    return seen
 
 
 def _round_trips(settings: Settings, rate: int, duration: timedelta) -> list[float]:

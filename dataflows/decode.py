@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from schemas import letters
 from schemas.batch import Event, EventBatch, RawBatch
-from schemas.identity import body_hash, key_of
+from schemas.identity import encode_record, hash_record, key_of
 from schemas.letters import DeadLetter, Origin
 from schemas.partitioning import partition_of
 from schemas.raw import KIND_OF_TOPIC, RAW_TOPICS, RawEvent, source_of
@@ -31,13 +31,13 @@ def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
         if not isinstance(parsed, Rejection):
             if type(parsed) is kind and parsed.match in at_home:
                 refusal = None
-            else:
-                refusal = _misplaced(parsed, topic, partition, partitions)
-            if refusal is None:
+            elif (refusal := _misplaced(parsed, topic, partition, partitions)) is None:
                 at_home.add(parsed.match)
+            if refusal is None:
                 happened = parsed.occurred_at.timestamp()
+                record = encode_record(parsed)
                 entries.append(
-                    Event(key_of(parsed), body_hash(parsed), parsed, offset, value or b"", happened)
+                    Event(key_of(parsed), hash_record(record), parsed, offset, value or b"", happened, record)
                 )
                 continue
             parsed = refusal

@@ -67,6 +67,7 @@ def _enriched(event: Event) -> Event:
         event.offset,
         event.value,
         event.occurred_at,
+        event.record,
         importance_of(raw),
         language_of(raw) if type(raw) is SocialEvent else UNKNOWN_LANGUAGE,
     )

@@ -16,7 +16,7 @@ from storage.reading import LogUnavailableError
 from storage.relay_reads import Letter, LetterPlace, LogRun, Place, RelayReads, ShardState
 
 # Nobody waits for a screen behind `live-events`.
-_IDLE = timedelta(milliseconds=40)
+_IDLE = timedelta(milliseconds=100)
 _IDLE_LETTERS = timedelta(milliseconds=250)
 _AT_ONCE = timedelta(0)
 # Kafka is slower than the log, or away.

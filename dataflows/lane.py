@@ -26,7 +26,7 @@ from telemetry.log import Log
 
 _PUBLISHED_WITHIN = timedelta(seconds=5)
 EXIT_FAILED = 70
-EXIT_FENCED = 75  # another process holds the shards: a supervisor must not hurry to start us again
+EXIT_FENCED = os.EX_TEMPFAIL  # another holds the shards: a supervisor must not hurry to start us again
 
 LEFT = "lane.stopped"
 

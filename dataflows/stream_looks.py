@@ -13,7 +13,7 @@ from storage.streams import StreamName, Streams, StreamsUnavailableError, Stream
 # A crash is repaired within two looks. 40 looks a second cost 2% of a core.
 _IDLE = timedelta(milliseconds=25)
 # Something is missing: time for a write-through that is under way, and no more.
-_HURRY = timedelta(milliseconds=4)
+_HURRY = timedelta(milliseconds=15)
 # Tops that were seen are believed for this long: a server that was emptied and
 # partly filled again by another relay is found out then.
 _BELIEVE_SECONDS = 1.0

@@ -22,6 +22,10 @@ GIVE_UP_AFTER_STARTS = 4  # for a child that has never been up
 FIRST_DELAY = timedelta(milliseconds=100)
 LONGEST_DELAY = timedelta(seconds=10)
 PROVEN_AFTER = timedelta(seconds=10)  # up this long: its next death starts from the first delay
+# A child that ends with this code found another at its work; taking that back at
+# once would end in the two of them throwing each other out.
+GAVE_WAY = os.EX_TEMPFAIL
+GIVES_WAY_FOR = timedelta(seconds=30)
 
 
 class Backoff:
@@ -30,8 +34,10 @@ class Backoff:
     def __init__(self) -> None:
         self._next = FIRST_DELAY
 
-    def after(self, lived: timedelta) -> timedelta:
-        """The delay after a child that was up for `lived`."""
+    def after(self, lived: timedelta, code: int | None = None) -> timedelta:
+        """The delay after a child that was up for `lived` and ended with `code`."""
+        if code == GAVE_WAY:
+            return GIVES_WAY_FOR
         if lived >= PROVEN_AFTER:
             self._next = FIRST_DELAY
         delay = self._next
@@ -72,14 +78,14 @@ class Watch:
         while True:
             for other in needs:
                 await other._up.wait()
-            lived, reason = await self._one_life()
+            lived, code, reason = await self._one_life()
             if self._stopping:
                 return
             if self._starts >= GIVE_UP_AFTER_STARTS and not self.settled.is_set():
                 self._become(State.FAILED, reason)
                 self.settled.set()
                 return
-            delay = self._backoff.after(lived)
+            delay = self._backoff.after(lived, code)
             self.restarts += 1
             self._become(State.RESTARTING, reason)
             await asyncio.sleep(delay.total_seconds())
@@ -103,8 +109,8 @@ class Watch:
             self._become(State.STOPPED, f"killed: did not stop within {self.child.stop_within.seconds} s")
         self._kill_group(process.pid)
 
-    async def _one_life(self) -> tuple[timedelta, str]:
-        """Start the child and stay until it ends; return how long it was up, and why it ended."""
+    async def _one_life(self) -> tuple[timedelta, int | None, str]:
+        """Start the child and stay until it ends; return how long it was up, its exit code, and why."""
         clock = asyncio.get_running_loop().time
         self._starts += 1
         self._become(State.STARTING)
@@ -113,7 +119,7 @@ class Watch:
                 await asyncio.to_thread(self.child.before)
             process = self.process = await spawn(self.child, self.log)
         except (OSError, RuntimeError) as error:
-            return timedelta(), str(error)
+            return timedelta(), None, str(error)
         with suppress(psutil.NoSuchProcess):
             self.created = psutil.Process(process.pid).create_time()
         self._become(State.STARTING)
@@ -126,7 +132,7 @@ class Watch:
         self._up.clear()
         lived = timedelta(seconds=clock() - self.up_at) if self.up_at is not None else timedelta()
         self.up_at = None
-        return lived, _ending(code, self.log)
+        return lived, code, _ending(code, self.log)
 
     async def _follow_health(self, process: Process) -> None:
         clock = asyncio.get_running_loop().time

@@ -30,6 +30,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     offset: int
     value: bytes  # as read, for the dead letter that it may still become
     occurred_at: float  # raw.occurred_at in seconds since 1970, worked out once
+    record: bytes  # schemas.identity.encode_record, which the live event contains
     importance: int = 0
     language: str = "und"
 

@@ -32,5 +32,36 @@ class LiveEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     event: RawEvent
 
 
+class _Framed(msgspec.Struct, frozen=True, gc=False):
+    """A LiveEvent whose record is encoded already: the same fields in the same order."""
+
+    v: int
+    event_id: str
+    seq: int
+    appended_at: Instant
+    score: Score
+    minute: str
+    importance: int
+    language: str
+    event: msgspec.Raw
+
+
 encode_live = msgspec.json.Encoder().encode
 decode_live = msgspec.json.Decoder(LiveEvent).decode
+
+
+def encode_live_around(record: bytes, live: LiveEvent) -> bytes:
+    """`encode_live` for a record that was encoded before (schemas.identity.encode_record)."""
+    return encode_live(
+        _Framed(
+            live.v,
+            live.event_id,
+            live.seq,
+            live.appended_at,
+            live.score,
+            live.minute,
+            live.importance,
+            live.language,
+            msgspec.Raw(record),
+        )
+    )

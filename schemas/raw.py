@@ -95,8 +95,9 @@ class _Raw(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="sourc
     action: Action = "add"
     type: Kind
     occurred_at: Instant
-    ingested_at: Instant | None = None  # ours: when an adapter accepted it
     insert_before: Id | None = None  # source_event_id that it belongs in front of
+    # Ours: when an adapter accepted it. Last, so that what the source said is all in front of it.
+    ingested_at: Instant | None = None
 
 
 class SensorEvent(_Raw, frozen=True, gc=False, tag="sensors"):

@@ -14,13 +14,21 @@ from typing import NamedTuple, Protocol
 import psycopg
 
 from schemas.batch import EventBatch
-from sinks.live_streams import Delivery
-from sinks.outages import UncertainCommitError, Verdict, judge
+from sinks.live_streams import Delivery, LiveStats
+from sinks.outages import Verdict, judge
 from sinks.redo import redo
 from sinks.shard_log import KnownInLog, Prepared, ShardLog
 from sinks.transaction import Work, copies_of, deliveries_of, expectations
 from storage import resume
-from storage.append import Expectation, append, begin_new_life, has_lost, read_head, take_shard
+from storage.append import (
+    Expectation,
+    append,
+    begin_new_life,
+    generations,
+    has_lost,
+    read_head,
+    take_shard,
+)
 from storage.connect import connect
 from storage.copy_rows import Checkpoint
 from storage.images import rebuild
@@ -39,6 +47,9 @@ _log = Log("committer")
 
 class Publisher(Protocol):
     """Where committed rows go at once; what it drops, the relay repairs."""
+
+    @property
+    def stats(self) -> LiveStats: ...
 
     def offer(self, deliveries: Sequence[Delivery]) -> bool: ...
 
@@ -87,7 +98,7 @@ class Committer:
         self._reader: psycopg.Connection | None = None  # of the workers: images, fences
         self._reader_lock = threading.Lock()
         self._writer: psycopg.Connection | None = None  # of the committer's thread
-        self._commit_in_doubt = False
+        self._refused_rows = 0  # as the publisher counts them
         self._thread: threading.Thread | None = None
         self.counts: Counter[str] = Counter()
 
@@ -237,9 +248,6 @@ class Committer:
         if not copies:
             return  # repeats only, and no checkpoint is due
         append(self._writer_connection(), expectations(works), copies)
-        if self._commit_in_doubt:
-            self._commit_in_doubt = False
-            raise UncertainCommitError("the commit did not wait for the standby")
 
     def _take_back(self, logs: set[ShardLog], failed: Sequence[Work]) -> None:
         """What was folded onto rows that did not get committed has to be folded again."""
@@ -283,6 +291,20 @@ class Committer:
             ]
             if runs:
                 self._publisher.offer(runs)
+            self._follow_generations(self._publisher.stats.refused)
+
+    def _follow_generations(self, refused: int) -> None:
+        """When streams refuse rows the relay may have begun a new life of a log: write there from now on."""
+        if refused == self._refused_rows:
+            return
+        self._refused_rows = refused
+        try:
+            lives = generations(self._writer_connection(), list(self._logs))
+        except psycopg.Error:
+            return  # the next append meets the same outage and deals with it
+        for shard, generation in lives.items():
+            log = self._logs[shard]
+            log.owned = log.owned._replace(generation=generation)
 
     # -- checkpoints
 
@@ -322,10 +344,4 @@ class Committer:
             if self._writer is not None:
                 self._writer.close()
             self._writer = connect(self._dsn, "touchline-enrich-writer")
-            self._writer.add_notice_handler(self._notice)
         return self._writer
-
-    def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        # 01000 with a commit: cancelled while waiting for the standby, so a failover may lose it.
-        if diagnostic.sqlstate == "01000":
-            self._commit_in_doubt = True

@@ -49,7 +49,7 @@ class KafkaOutlet:
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,  # without it a retry of the client can swap records
             "acks": "all",
-            "linger.ms": 5,
+            "linger.ms": 50,
             "batch.num.messages": 10_000,
             "message.max.bytes": _RECORD_BYTES,
             "queue.buffering.max.messages": 2 * _WAITING_ROOM,

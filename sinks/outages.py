@@ -40,8 +40,18 @@ class HistoryLostError(RuntimeError):
         self.head = head
 
 
-class UncertainCommitError(psycopg.OperationalError):
-    """The commit was cancelled while it waited for the standby: it may be lost in a failover."""
+class StorageRefusesError(RuntimeError):
+    """The database refuses one event after the other: the fault is its own, not theirs."""
+
+    def __init__(self, refused: int, detail: str) -> None:
+        super().__init__(
+            f"PostgreSQL refused {refused} events in a row, the last one with: {detail.strip()}."
+            " Its schema is not that of this version: did a migration fail, or did somebody change a table?"
+        )
+
+
+class LetterRefusedError(RuntimeError):
+    """The database refuses a dead letter, and there is nothing left that it could become."""
 
 
 def judge(error: psycopg.Error) -> Verdict:

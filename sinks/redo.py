@@ -9,14 +9,21 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import psycopg
 
+from resilience.backoff import Backoff
 from schemas import letters
 from schemas.batch import EventBatch
-from sinks.outages import AppendConflictError, HistoryLostError, Verdict, judge
+from sinks.outages import (
+    AppendConflictError,
+    HistoryLostError,
+    StorageRefusesError,
+    Verdict,
+    judge,
+)
 from sinks.shard_log import KnownInLog, LetterKey, Prepared, ShardLog
 from sinks.transaction import Work, copies_of, expectations
 from storage.append import (
@@ -32,8 +39,10 @@ from storage.images import rebuild
 from telemetry.log import Log
 
 _CONFLICTS_ALLOWED = 2
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 2.0
+# More than any source sends of what our checks let through and the database does not.
+_REFUSALS_ALLOWED = 50
+_REFUSALS = "refused_in_a_row"
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(milliseconds=50), timedelta(seconds=2)
 
 WAITED = "append.waited"
 
@@ -49,10 +58,11 @@ def redo(
     """Commit works that nobody folded; wait out every outage.
 
     `every_key`: look all keys up, not only those in doubt. Raises
-    StaleFenceError, AppendConflictError, HistoryLostError, or what no rule covers.
+    StaleFenceError, AppendConflictError, HistoryLostError, StorageRefusesError,
+    or what no rule covers.
     """
     conflicts = 0
-    pause = _FIRST_PAUSE_SECONDS
+    waits = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, random.random)
     while True:
         try:
             return _attempt(works, connect(), clock, counts, every_key)
@@ -70,9 +80,9 @@ def redo(
             elif verdict is Verdict.BUG:
                 raise
             else:
-                _log.warning(WAITED, seconds=pause, detail=str(error).strip())
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                pause = waits.next_delay().total_seconds()
+                _log.warning(WAITED, seconds=round(pause, 3), detail=str(error).strip())
+                time.sleep(pause)
 
 
 def _attempt(
@@ -104,6 +114,8 @@ def _attempt(
         roll_back(connection)
         raise
     finish(connection, copies_of(pieces, [], now))
+    if any(piece.rows for piece in pieces):
+        counts[_REFUSALS] = 0
     return pieces
 
 
@@ -141,6 +153,9 @@ def _without_the_refused(
         elif len(works) > 1:
             parts = [first]
         else:
+            counts[_REFUSALS] += 1
+            if counts[_REFUSALS] > _REFUSALS_ALLOWED:
+                raise StorageRefusesError(counts[_REFUSALS], detail)
             parts = [first.refused(letters.REFUSED_BY_STORAGE, detail)]
         for part in parts:
             pieces += redo([part], connect, clock, counts, every_key=True)

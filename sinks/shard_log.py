@@ -17,7 +17,7 @@ from schemas.fold import FOLD_VERSION, ImageFullError, fold
 from schemas.identity import next_chain
 from schemas.image import MatchImage, encode_image
 from schemas.letters import DeadLetter, Origin
-from schemas.live import encode_live
+from schemas.live import encode_live_around
 from schemas.raw import DerivedRecord
 from storage.append import Head, Ownership
 from storage.copy_rows import NewMatch, PlacedLetter, SavedImage, event_row, microseconds, microseconds_of
@@ -264,7 +264,7 @@ class ShardLog:
             raise RetiredMatchError(raw.match)
         before = match.image
         image, live = fold(before, raw, event.key.hex(), piece.appended_at, event.importance, event.language)
-        payload = encode_live(live)
+        payload = encode_live_around(event.record, live)
         chain = next_chain(piece.chain, event.key, event.body_hash)
         position = piece.position + 1
         piece.rows.append(

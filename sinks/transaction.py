@@ -7,6 +7,7 @@ from datetime import datetime
 from schemas.batch import Event, EventBatch, offset_of
 from schemas.letters import DeadLetter
 from sinks.live_streams import Delivery
+from sinks.outages import LetterRefusedError
 from sinks.shard_log import Prepared, ShardLog, letter_of
 from storage.append import Expectation
 from storage.copy_rows import (
@@ -61,7 +62,7 @@ class Work:
         batch = self.batches[0]
         entry = batch.entries[0]
         if not isinstance(entry, Event):
-            raise TypeError(f"the storage refused a dead letter: {detail}")
+            raise LetterRefusedError(detail)
         letter = letter_of(batch, entry, reason, detail)
         return Work(self.log, [batch._replace(entries=[letter])], None)
 

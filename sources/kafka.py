@@ -34,7 +34,7 @@ _PENDING_RECORDS = 4 * _POLL_MESSAGES  # read and not yet handed on, over all sh
 _WATERMARK_SECONDS = 10.0
 # At most one empty poll a millisecond and worker, whatever the number of shards;
 # after a quarter of a second without records, five: a quiet lane took 12% of a core.
-_IDLE = timedelta(milliseconds=1)
+_IDLE = timedelta(milliseconds=3)
 _QUIET = timedelta(milliseconds=5)
 _QUIET_AFTER_SECONDS = 0.25
 

@@ -20,6 +20,8 @@ from storage.simple_query import CopyIn, run
 
 FENCED = "TL001"
 HEAD_MOVED = "TL002"
+# A warning that comes with a commit which stopped waiting for the standby.
+_NOT_REPLICATED = "01000"
 
 
 class Head(NamedTuple):
@@ -46,6 +48,10 @@ class StaleFenceError(RuntimeError):
         self.shards = tuple(shards)
 
 
+class UncertainCommitError(psycopg.OperationalError):
+    """The commit was cancelled while it waited for the standby: it may be lost in a failover."""
+
+
 class Expectation(NamedTuple):
     """What must still be true of a shard for an append to happen."""
 
@@ -67,6 +73,8 @@ SET generation = greatest(generation + 1, (extract(EPOCH FROM clock_timestamp())
 WHERE shard = %(shard)s AND fence = %(fence)s
 RETURNING generation
 """
+
+_GENERATIONS = "SELECT shard, generation FROM delivery_shards WHERE shard = ANY(%s::smallint [])"
 
 _HEAD = """
 SELECT
@@ -162,7 +170,7 @@ def append(connection: psycopg.Connection, expected: Sequence[Expectation], copi
     outcome of a COMMIT under way is unknown, and comparing heads tells.
     """
     try:
-        run(connection, b"BEGIN;" + check(connection, expected), copies, b"COMMIT")
+        _commit(connection, b"BEGIN;" + check(connection, expected), copies)
     except psycopg.Error as error:
         roll_back(connection)
         raise_if_fenced(error, expected)
@@ -186,10 +194,32 @@ def lock_and_look_up(
 def finish(connection: psycopg.Connection, copies: Sequence[CopyIn]) -> None:
     """End a transaction that `lock_and_look_up` opened."""
     try:
-        run(connection, b"", copies, b"COMMIT")
+        _commit(connection, b"", copies)
     except psycopg.Error:
         roll_back(connection)
         raise
+
+
+def _commit(connection: psycopg.Connection, head: bytes, copies: Sequence[CopyIn]) -> None:
+    """Run `head` and the copies and commit; raise UncertainCommitError when only this server has it."""
+    doubts: list[str] = []
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.sqlstate == _NOT_REPLICATED:
+            doubts.append(diagnostic.message_primary or "")
+
+    connection.add_notice_handler(note)
+    try:
+        run(connection, head, copies, b"COMMIT")
+    finally:
+        connection.remove_notice_handler(note)
+    if doubts:
+        raise UncertainCommitError(f"the commit did not wait for the standby: {doubts[0]}")
+
+
+def generations(connection: psycopg.Connection, shards: Sequence[int]) -> dict[int, int]:
+    """The life of each shard's log as readers know it."""
+    return dict(connection.execute(_GENERATIONS, (list(shards),)).fetchall())
 
 
 def roll_back(connection: psycopg.Connection) -> None:

@@ -245,6 +245,9 @@ def _open(dsn: str) -> psycopg.Connection:
     # An audit reads for as long as it takes.
     for bound in ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(psycopg.sql.SQL("SET {} = 0").format(psycopg.sql.Identifier(bound)))
+    # It reads everything: the planner may choose how.
+    for way in ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"):
+        connection.execute(psycopg.sql.SQL("SET {} = on").format(psycopg.sql.Identifier(way)))
     # Bytes as they are stored: a payload is compared byte by byte, and objects
     # for 16-byte keys and times would cost more than all checks together.
     connection.adapters.register_loader("json", ByteaBinaryLoader)

@@ -10,11 +10,13 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
+from storage.connect import BY_INDEX
+
 # A reader must give up long before a fan does: the slowest healthy query
 # (a page of 1,000 events) takes 5 ms.
 _READER_OPTIONS = (
     "-c statement_timeout=4s -c default_transaction_read_only=on "
-    "-c idle_in_transaction_session_timeout=15s -c TimeZone=UTC"
+    "-c idle_in_transaction_session_timeout=15s -c TimeZone=UTC "
 )
 _CONNECT_SECONDS = 2
 _WAIT_SECONDS = 2.0  # for a free connection
@@ -59,7 +61,7 @@ class LogReader:
             kwargs={
                 "autocommit": True,
                 "application_name": application,
-                "options": _READER_OPTIONS,
+                "options": _READER_OPTIONS + BY_INDEX,
                 "connect_timeout": _CONNECT_SECONDS,
             },
         )

@@ -37,7 +37,8 @@ def run(connection: psycopg.Connection, head: bytes, copies: Sequence[CopyIn], t
     failed: psycopg.Error | None = None
     while (result := _next_result(pg)) is not None:
         if result.status == pq.ExecStatus.COPY_IN:
-            _put(pg, COPY_HEADER + next(waiting).rows + COPY_TRAILER)
+            for data in (COPY_HEADER, next(waiting).rows, COPY_TRAILER):  # joined they would be copied twice
+                _put(pg, data)
             pg.put_copy_end()
             _flush(pg)
         elif result.status == pq.ExecStatus.FATAL_ERROR and failed is None:

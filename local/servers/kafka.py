@@ -84,6 +84,8 @@ def _broker(settings: Settings, broker: int, brokers: int, classpath: str, clust
             *HEAP[brokers],
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=20",
+            "-XX:ThreadPriorityPolicy=1",
+            "-XX:CompilerThreadPriority=15",
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={LOG4J.as_uri()}",
             *java[1:],

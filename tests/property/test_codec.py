@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from schemas import letters
 from schemas.fold import ImageFullError, advance, empty_image
-from schemas.identity import ZERO_CHAIN, body_hash, event_key, key_of, match_prefix, next_chain
+from schemas.identity import ZERO_CHAIN, body_hash, encode_record, event_key, key_of, match_prefix, next_chain
 from schemas.image import decode_image, encode_image
-from schemas.live import LiveEvent, Score, decode_live, encode_live
+from schemas.live import LiveEvent, Score, decode_live, encode_live, encode_live_around
 from schemas.raw import MAX_REVISION, RawEvent
 from schemas.validation import Rejection, parse
 from tests.event_builders import MATCH, a_goal, encoded
@@ -45,6 +45,7 @@ def test_a_live_event_survives_its_wire_form(
         event=record,
     )
     assert decode_live(encode_live(live)) == live
+    assert decode_live(encode_live_around(encode_record(live.event), live)) == live
 
 
 @given(st.lists(any_record, max_size=8))

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from dataflows.dedupe import SNAPSHOT_FINGERPRINTS, FingerprintRing
 from schemas.batch import Event, EventBatch
-from schemas.identity import body_hash, key_of
+from schemas.identity import body_hash, encode_record, key_of
 from schemas.letters import DeadLetter, Origin
 from schemas.raw import RawEvent
 from tests.event_builders import KICK_OFF, a_pass
@@ -14,7 +14,9 @@ HOUR = timedelta(hours=1)
 
 
 def _entry(raw: RawEvent, offset: int = 0) -> Event:
-    return Event(key_of(raw), body_hash(raw), raw, offset, b"", raw.occurred_at.timestamp())
+    return Event(
+        key_of(raw), body_hash(raw), raw, offset, b"", raw.occurred_at.timestamp(), encode_record(raw)
+    )
 
 
 def _batch(*raws: RawEvent) -> EventBatch:
