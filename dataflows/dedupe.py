@@ -17,9 +17,10 @@ from schemas.batch import Event, EventBatch
 STATE_VERSION = 1
 BUCKET_SECONDS = 10
 AHEAD_SECONDS = 60
-# What a snapshot keeps of a partition: touched state stalls every flow epoch
-# by about 5 ms a MB, and 20,000 fingerprints are 160 KB.
-SNAPSHOT_FINGERPRINTS = 20_000
+# What a snapshot keeps of a partition. Every epoch sorts, pickles and writes what was
+# touched on the worker's thread, and a goal waits meanwhile: 20,000 took a tenth of a
+# lane that had little else to do.
+SNAPSHOT_FINGERPRINTS = 4_000
 # What a partition keeps in memory: about 100 bytes each. A rate above 70/s fills
 # it before the window is over, and the oldest times become suspects.
 FINGERPRINTS_KEPT = 250_000

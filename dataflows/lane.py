@@ -71,6 +71,7 @@ def open_lane() -> Lane:
         consumer_config(settings.kafka, f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"),
         shards,
         starting_offsets,
+        lambda: datetime.now(UTC),
         settings.topic_prefix,
         settings.stop_at_end,
     )

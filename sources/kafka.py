@@ -8,7 +8,7 @@ once for all its shards and emits one batch per partition and poll.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -32,8 +32,8 @@ _POLL_MESSAGES = 4_000
 _LOW_FLOOR = 500
 _PENDING_RECORDS = 4 * _POLL_MESSAGES  # read and not yet handed on, over all shards of a process
 _WATERMARK_SECONDS = 10.0
-# At most one empty poll a millisecond and worker, whatever the number of shards;
-# after a quarter of a second without records, five: a quiet lane took 12% of a core.
+# Between empty polls of a worker, whatever the number of shards. At 1 ms a quiet lane
+# took 12% of a core; after a quarter of a second without records it looks less often.
 _IDLE = timedelta(milliseconds=3)
 _QUIET = timedelta(milliseconds=5)
 _QUIET_AFTER_SECONDS = 0.25
@@ -118,6 +118,7 @@ class _Reader:
         self._pending_records = 0
         self._idle_until = 0.0
         self._last_records = 0.0  # monotonic
+        self.pause = _IDLE  # how long to leave librdkafka alone after an empty poll
         self._lock = threading.Lock()  # several workers may share the process
 
     def add(self, topic: str, partition: int, start: int) -> _TopicSlice:
@@ -153,6 +154,7 @@ class _Reader:
             consumer = self._assign() if self._stale or self._consumer is None else self._consumer
             messages = consumer.consume(limit, 0.0)
             if not messages:
+                self.pause = _QUIET if now - self._last_records > _QUIET_AFTER_SECONDS else _IDLE
                 self._idle_until = now + self.pause.total_seconds()
                 return 0
             self._last_records = now
@@ -160,12 +162,6 @@ class _Reader:
             return len(messages)
         finally:
             self._lock.release()
-
-    @property
-    def pause(self) -> timedelta:
-        """How long to leave librdkafka alone after an empty poll."""
-        is_quiet = time.monotonic() - self._last_records > _QUIET_AFTER_SECONDS
-        return _QUIET if is_quiet else _IDLE
 
     def _sort_in(self, messages: Sequence[Message]) -> None:
         batches: dict[tuple[str, int], list[tuple[int, bytes | None, bytes | None]]] = {}
@@ -190,8 +186,6 @@ class _Reader:
 
     def take(self, part: _TopicSlice) -> list[RawBatch]:
         """What was read of one partition and not yet handed on."""
-        if not part.pending:
-            return []
         with self._lock:
             taken, part.pending = part.pending, []
             part.next = taken[-1].records[-1][0] + 1
@@ -213,36 +207,42 @@ def _place(message: Message) -> tuple[str, int]:
 class _ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], dict[str, int]]):
     """A shard: the same partition of every raw topic."""
 
-    def __init__(self, key: str, readers: Sequence[_Reader], slices: Sequence[Sequence[_TopicSlice]]) -> None:
+    def __init__(
+        self, key: str, read: Sequence[tuple[_Reader, Sequence[_TopicSlice]]], now: Callable[[], datetime]
+    ) -> None:
         self._key = key
-        self._readers = readers
-        self._slices = slices  # by priority
+        self._read = read  # by priority
+        self._now = now
+        self._slices = [part for _, slices in read for part in slices]
         self._awake: datetime | None = None
 
     def next_batch(self) -> list[tuple[str, RawBatch]]:
         out: list[tuple[str, RawBatch]] = []
         taken = 0
-        for reader, slices in zip(self._readers, self._slices, strict=True):
-            if not any(part.pending for part in slices):
+        for reader, slices in self._read:
+            if not any([part.pending for part in slices]):  # noqa: C419 - half the cost of a generator
                 reader.poll(max(_POLL_MESSAGES - taken, _LOW_FLOOR))
             for part in slices:
-                for batch in reader.take(part):
-                    out.append((self._key, batch))
-                    taken += len(batch.records)
-        if not out and self._has_ended():
+                if part.pending:
+                    for batch in reader.take(part):
+                        out.append((self._key, batch))
+                        taken += len(batch.records)
+        if out:
+            self._awake = None
+            return out
+        if self._has_ended():
             raise StopIteration
-        self._awake = None if out else datetime.now(UTC) + min(r.pause for r in self._readers)
+        self._awake = self._now() + min(reader.pause for reader, _ in self._read)
         return out
 
     def _has_ended(self) -> bool:
-        parts = [part for slices in self._slices for part in slices]
-        return all(part.end is not None and part.next >= part.end for part in parts)
+        return all(part.end is not None and part.next >= part.end for part in self._slices)
 
     def next_awake(self) -> datetime | None:
         return self._awake
 
     def snapshot(self) -> dict[str, int]:
-        return {part.topic: part.next for slices in self._slices for part in slices}
+        return {part.topic: part.next for part in self._slices}
 
 
 class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]]):
@@ -258,11 +258,14 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]]):
         config: dict[str, Any],
         shards: Sequence[int],
         starting_offsets: StartingOffsets,
+        now: Callable[[], datetime],
         topic_prefix: str = "",
         stop_at_end: bool = False,
     ) -> None:
+        """`now` tells the time by which the engine wakes partitions."""
         self._shards = shards
         self._starting_offsets = starting_offsets
+        self._now = now
         self._readers = [_Reader(config, topic_prefix, stop_at_end) for _ in PRIORITIES]
 
     def list_parts(self) -> list[str]:
@@ -272,11 +275,11 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]]):
         """Start where the log says: the snapshot's offsets are never ahead of it."""
         shard = int(for_part)
         start = self._starting_offsets(shard)
-        slices = [
-            [reader.add(topic, shard, start.get(topic, OFFSET_BEGINNING)) for topic in topics]
+        read = [
+            (reader, [reader.add(topic, shard, start.get(topic, OFFSET_BEGINNING)) for topic in topics])
             for reader, topics in zip(self._readers, PRIORITIES, strict=True)
         ]
-        return _ShardPartition(for_part, self._readers, slices)
+        return _ShardPartition(for_part, read, self._now)
 
 
 def shard_key(shard: int) -> str:
