@@ -10,7 +10,7 @@ from storage.reading import LogUnavailableError
 from storage.relay_reads import RelayReads, ShardState
 from storage.streams import StreamName, Streams, StreamsUnavailableError, StreamTop
 
-# A crash is repaired within two looks. 40 looks a second cost 2% of a core.
+# A crash is repaired within two looks.
 _IDLE = timedelta(milliseconds=25)
 # Something is missing: time for a write-through that is under way, and no more.
 _HURRY = timedelta(milliseconds=15)

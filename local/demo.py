@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
+
 from local import ownership, platform_parts
 from local.child import Child, State
 from local.display import Board
@@ -133,6 +135,15 @@ async def _play_to_the_end(settings: Settings, seconds: timedelta, seed: int, le
         await _end(process, child)
     if code != 0:
         raise DemoFailedError(f"the simulator exited with {code}:\n{_tail(log)}")
+    _must_be_complete(ledger)
+
+
+def _must_be_complete(ledger: Path) -> None:
+    """An audit against an empty ledger would find nothing missing."""
+    lines = ledger.read_bytes().splitlines() if ledger.exists() else []
+    last = msgspec.json.decode(lines[-1]) if lines else {}
+    if last.get("kind") != "end" or not last.get("records"):
+        raise DemoFailedError(f"the simulator's ledger {ledger} does not say that it sent everything")
 
 
 async def _end(process: Process, child: Child) -> None:

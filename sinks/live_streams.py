@@ -17,8 +17,8 @@ from sinks.reach import Reach
 from storage.streams import Outcome, PackToAppend, Streams, StreamsUnavailableError, StreamTop, stream_name
 from telemetry.log import Log
 
-# Events of one stream entry when runs that wait are joined: 1,000 cost Redis a
-# fifth less per event than 300, and are read in a millisecond.
+# Events of one stream entry when runs that wait are joined: fewer entries are less
+# work for Redis, and this many are still read in a millisecond.
 PACK_EVENTS = 1_000
 
 
