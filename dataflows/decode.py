@@ -34,16 +34,19 @@ def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
             elif (refusal := _misplaced(parsed, topic, partition, partitions)) is None:
                 at_home.add(parsed.match)
             if refusal is None:
-                happened = parsed.occurred_at.timestamp()
-                record = encode_record(parsed)
-                entries.append(
-                    Event(key_of(parsed), hash_record(record), parsed, offset, value or b"", happened, record)
-                )
+                entries.append(event_of(parsed, offset, value or b""))
                 continue
             parsed = refusal
         origin = Origin(topic, partition, offset)
         entries.append(DeadLetter(parsed.reason, parsed.detail, origin, key, value or b"", parsed.match))
     return EventBatch(topic, partition, entries, batch.records[-1][0] + 1)
+
+
+def event_of(raw: RawEvent, offset: int, value: bytes) -> Event:
+    """A record with its identity; `offset` and `value` as read."""
+    record = encode_record(raw)
+    happened = raw.occurred_at.timestamp()
+    return Event(key_of(raw), hash_record(record), raw, offset, value, happened, record)
 
 
 def _misplaced(event: RawEvent, topic: str, partition: int, partitions: int) -> Rejection | None:

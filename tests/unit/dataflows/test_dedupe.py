@@ -3,9 +3,9 @@
 import pickle
 from datetime import timedelta
 
+from dataflows.decode import event_of
 from dataflows.dedupe import SNAPSHOT_FINGERPRINTS, FingerprintRing
 from schemas.batch import Event, EventBatch
-from schemas.identity import body_hash, encode_record, key_of
 from schemas.letters import DeadLetter, Origin
 from schemas.raw import RawEvent
 from tests.event_builders import KICK_OFF, a_pass
@@ -14,9 +14,7 @@ HOUR = timedelta(hours=1)
 
 
 def _entry(raw: RawEvent, offset: int = 0) -> Event:
-    return Event(
-        key_of(raw), body_hash(raw), raw, offset, b"", raw.occurred_at.timestamp(), encode_record(raw)
-    )
+    return event_of(raw, offset, b"")
 
 
 def _batch(*raws: RawEvent) -> EventBatch:

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
+from dataflows.decode import event_of
 from dataflows.enrichment import enrich, importance_of, language_of_script
 from schemas.batch import Event, EventBatch
-from schemas.identity import body_hash, encode_record, key_of
 from schemas.raw import SocialBody
 from tests.event_builders import a_goal, a_pass, a_post, a_reading
 
@@ -38,7 +38,7 @@ def test_goals_matter_most_and_readings_least() -> None:
 def test_enrich_keeps_identity_and_place() -> None:
     """Only importance and language are added."""
     raw = msgspec.structs.replace(a_post(), body=SocialBody(text="Гол"))
-    event = Event(key_of(raw), body_hash(raw), raw, 5, b"x", raw.occurred_at.timestamp(), encode_record(raw))
+    event = event_of(raw, 5, b"x")
     [entry] = enrich(EventBatch("social-events", 3, [event], 6)).entries
     assert isinstance(entry, Event)
     assert (entry.key, entry.offset, entry.value, entry.raw) == (event.key, 5, b"x", raw)
