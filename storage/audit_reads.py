@@ -14,7 +14,7 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from storage import resume
 from storage.append import known_keys
-from storage.connect import connect
+from storage.connect import PLANS_TO_AVOID, connect
 
 # 10,000 rows of 600 bytes: large enough that a round trip does not count.
 _CHUNK_ROWS = 10_000
@@ -246,8 +246,8 @@ def _open(dsn: str) -> psycopg.Connection:
     for bound in ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(psycopg.sql.SQL("SET {} = 0").format(psycopg.sql.Identifier(bound)))
     # It reads everything: the planner may choose how.
-    for way in ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"):
-        connection.execute(psycopg.sql.SQL("SET {} = on").format(psycopg.sql.Identifier(way)))
+    for plan in PLANS_TO_AVOID:
+        connection.execute(psycopg.sql.SQL("SET {} = on").format(psycopg.sql.Identifier(plan)))
     # Bytes as they are stored: a payload is compared byte by byte, and objects
     # for 16-byte keys and times would cost more than all checks together.
     connection.adapters.register_loader("json", ByteaBinaryLoader)

@@ -5,7 +5,8 @@ import psycopg
 # Plans that do not depend on statistics: a session plans its queries once, while
 # the log is empty, and would go on reading all of it from front to back. Every
 # query of the hot path is a look-up in an index, whatever the size of the log.
-BY_INDEX = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+PLANS_TO_AVOID = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
+BY_INDEX = " ".join(f"-c {plan}=off" for plan in PLANS_TO_AVOID)
 # A writer that hangs must fail rather than hold a shard's lock: the longest
 # healthy append takes well under a second.
 _WRITER_OPTIONS = (
