@@ -4,7 +4,9 @@ import atexit
 import gc
 import logging
 import os
+import signal
 import sys
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -46,9 +48,9 @@ def open_lane() -> Lane:
     """Connect a lane to its servers, as the environment says; raise by name what does not fit."""
     settings = configuration.load()
     telemetry.configure()
-    prepare_recovery()
-    _tune_interpreter()
     numbers = _number_topics(settings)
+    prepare_recovery(settings.store_wait)
+    _tune_interpreter()
     shards = [shard for shard in range(settings.shards) if shard % settings.lane_count == settings.lane_index]
     publisher = LivePublisher(settings.redis, settings.live_backlog_rows)
     committer = Committer(
@@ -74,6 +76,7 @@ def open_lane() -> Lane:
         lambda: datetime.now(UTC),
         settings.topic_prefix,
         settings.stop_at_end,
+        _stop_when_asked().is_set,
     )
     return Lane(settings, source, EventLogSink(committer, shards))
 
@@ -87,6 +90,17 @@ def _number_topics(settings: Settings) -> dict[str, int]:
     ]
     with connect(settings.postgres, "touchline-enrich-start") as connection:
         return resume.register_topics(connection, lives)
+
+
+def _stop_when_asked() -> threading.Event:
+    """Let SIGTERM end the flow instead of the process: it closes its flow epoch and commits what it read."""
+    asked = threading.Event()
+
+    def ask(*_: object) -> None:
+        asked.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    return asked
 
 
 def _tune_interpreter() -> None:

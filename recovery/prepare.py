@@ -14,9 +14,12 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 _PREPARED_WITHIN_SECONDS = 120
+_LOOKS_EVERY_SECONDS = 0.02
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -54,16 +57,17 @@ class HeldStore:
             self._lock = -1
 
 
-def prepare_in_child(directory: Path, partitions: int = 1) -> HeldStore:
+def prepare_in_child(directory: Path, partitions: int = 1, wait: timedelta = timedelta()) -> HeldStore:
     """Lock a store, create it when missing, delete what no closed flow epoch wrote.
 
     Call it before the flow starts, in process 0 of a cluster only, and keep
-    the result as long as the flow runs. Raises StoreInUseError, PrepareError.
-    A crash in between leaves no store or a whole one.
+    the result as long as the flow runs. `wait` is for a hand-over: so long
+    may the lane before take to leave the store. Raises StoreInUseError,
+    PrepareError. A crash in between leaves no store or a whole one.
     """
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    held = HeldStore(directory, _lock(directory))
+    held = HeldStore(directory, _lock_within(directory, wait))
     argv = [sys.executable, "-m", "recovery", "prepare", str(directory), "--partitions", str(partitions)]
     try:
         child = subprocess.run(
@@ -81,6 +85,17 @@ def prepare_in_child(directory: Path, partitions: int = 1) -> HeldStore:
         held.release()
         raise PrepareError(directory, child.stderr.strip() or f"exit status {child.returncode}")
     return held
+
+
+def _lock_within(directory: Path, wait: timedelta) -> int:
+    ends = time.monotonic() + wait.total_seconds()
+    while True:
+        try:
+            return _lock(directory)
+        except StoreInUseError:
+            if time.monotonic() >= ends:
+                raise
+        time.sleep(_LOOKS_EVERY_SECONDS)
 
 
 def _lock(directory: Path) -> int:

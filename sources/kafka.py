@@ -208,15 +208,22 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], dict[str, in
     """A shard: the same partition of every raw topic."""
 
     def __init__(
-        self, key: str, read: Sequence[tuple[_Reader, Sequence[_TopicSlice]]], now: Callable[[], datetime]
+        self,
+        key: str,
+        read: Sequence[tuple[_Reader, Sequence[_TopicSlice]]],
+        now: Callable[[], datetime],
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._key = key
         self._read = read  # by priority
         self._now = now
+        self._is_stopping = is_stopping
         self._slices = [part for _, slices in read for part in slices]
         self._awake: datetime | None = None
 
     def next_batch(self) -> list[tuple[str, RawBatch]]:
+        if self._is_stopping():
+            raise StopIteration  # what was read and not handed on is read again
         out: list[tuple[str, RawBatch]] = []
         taken = 0
         for reader, slices in self._read:
@@ -261,11 +268,17 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]]):
         now: Callable[[], datetime],
         topic_prefix: str = "",
         stop_at_end: bool = False,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`now` tells the time by which the engine wakes partitions."""
+        """`now` tells the time by which the engine wakes partitions.
+
+        Once `is_stopping`, every partition ends: the engine closes the flow
+        epoch with what was handed on, and the flow is over.
+        """
         self._shards = shards
         self._starting_offsets = starting_offsets
         self._now = now
+        self._is_stopping = is_stopping
         self._readers = [_Reader(config, topic_prefix, stop_at_end) for _ in PRIORITIES]
 
     def list_parts(self) -> list[str]:
@@ -279,7 +292,7 @@ class KafkaSource(FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]]):
             (reader, [reader.add(topic, shard, start.get(topic, OFFSET_BEGINNING)) for topic in topics])
             for reader, topics in zip(self._readers, PRIORITIES, strict=True)
         ]
-        return _ShardPartition(for_part, read, self._now)
+        return _ShardPartition(for_part, read, self._now, self._is_stopping)
 
 
 def shard_key(shard: int) -> str:

@@ -5,7 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from confluent_kafka import Producer
 from local.environment import environment_of
 from schemas.partitioning import partition_of
 from settings import ROOT, Settings
+from storage import resume
 from tests.event_builders import a_cancel_of, a_goal, a_pass, encoded
 from tests.fixtures.waiting import eventually
 
@@ -131,4 +133,62 @@ def test_a_killed_lane_is_continued_exactly(installation: Settings, tmp_path: Pa
             _produce(installation, total, 3_000)
     _drain(installation, *arguments)
     assert _rows(installation) == _distinct(0, total + 3_000)
+    _assert_order(installation)
+
+
+@contextmanager
+def _running(settings: Settings, store: Path, **changes: object) -> "Iterator[subprocess.Popen[bytes]]":
+    """A lane that is asked to stop at the end, and must end well."""
+    said = msgspec.structs.replace(settings, **changes)
+    argv = _command("-r", str(store), "-s", "1", "-b", "0")
+    lane = subprocess.Popen(argv, cwd=ROOT, env=_environment(said, stop_at_end=False))
+    try:
+        yield lane
+    finally:
+        lane.terminate()
+        assert lane.wait(timeout=30) == 0
+
+
+def _read_to(settings: Settings) -> int:
+    """How many records the log says were read."""
+    with closing(psycopg.connect(settings.postgres)) as connection:
+        return sum(
+            offset
+            for shard in range(settings.shards)
+            for offset in resume.next_offsets(connection, shard).values()
+        )
+
+
+def test_a_lane_that_is_asked_to_stop_leaves_nothing_to_repeat(
+    installation: Settings, tmp_path: Path
+) -> None:
+    """SIGTERM in the middle of its work closes the flow epoch, and the next start reads only what is new."""
+    store = tmp_path / "recovery"
+    _produce(installation, 0, 12_000)
+    with _running(installation, store):
+        _wait_for_rows(installation, 0)
+    assert _read_to(installation) == _rows(installation)
+    prepared = subprocess.run(
+        [sys.executable, "-m", "recovery", "prepare", str(store)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "0 rows of unclosed epochs deleted" in prepared.stdout
+    _drain(installation, "-r", str(store), "-s", "1", "-b", "0")
+    assert _rows(installation) == _distinct(0, 12_000)
+    _assert_order(installation)
+
+
+def test_a_lane_takes_over_from_one_that_leaves(installation: Settings, tmp_path: Path) -> None:
+    """The next lane waits for the store of the one before, however long that takes to stop."""
+    store = tmp_path / "recovery"
+    _produce(installation, 0, 1_000)
+    with ExitStack() as after:
+        with _running(installation, store):
+            _wait_for_rows(installation, 0)
+            after.enter_context(_running(installation, store, store_wait=LONG))
+        _produce(installation, 1_000, 1_000)
+        eventually(lambda: _rows(installation) == _distinct(0, 2_000), LONG)
     _assert_order(installation)
