@@ -3,7 +3,7 @@ set positional-arguments := true
 set dotenv-load := true
 set shell := ["sh", "-eu", "-c"]
 
-heading := "./dev RECIPE [ARGUMENTS] - each command explains itself with --help\n"
+heading := "./dev COMMAND [ARGUMENTS] - what takes arguments explains them with --help\n"
 
 [private]
 default:

@@ -14,14 +14,19 @@
                            |                             sinks/shard_log.py: repeats, order, fold
                            |                             sinks/committer.py: one transaction
                            |
-            Postgres `events`, then Redis `ev:{shard}:<generation>` (dataflows/deliver.py repairs it)
+                 Postgres `events`                 storage/append.py
+                           |  committed
+            Redis `ev:{shard}:<generation>`        sinks/live_streams.py (repaired by dataflows/deliver.py)
                            |
-                  gateway/, and so the fans
+                  gateway/, and so the fans        pump.py reads the streams, broadcast.py sends
 
 Run it with `python -m bytewax.run dataflows.enrich`, on servers that are up
 (`./dev up`). A new step is a pure function on an EventBatch between two of
 these, with a step id of its own. A new source is a Struct and a topic in
-schemas/raw.py, a priority in sources/kafka.py and an adapter in ingest/.
+schemas/raw.py and a priority in sources/kafka.py. Over HTTP push or straight
+into Kafka it needs no more; one that has to be asked or listened to gets a
+module beside ingest/poll.py, started in ingest/assembly.py. Another vendor of
+the broadcast feed is a module in ingest/vendors/.
 """
 
 import bytewax.operators as op

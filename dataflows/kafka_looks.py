@@ -9,8 +9,8 @@ from dataflows.polling import Found
 from dataflows.stream_plan import beginning
 from schemas.raw import RAW_TOPICS
 from settings import Settings
+from sinks.kafka_outlet import LIVE_EVENTS, KafkaOutlet, dead_letter_topic
 from sinks.last_records import Partition, TopicsUnreadableError, read_last_headers
-from sinks.live_events import LIVE_EVENTS, KafkaOutlet, dead_letter_topic
 from sinks.reach import Reach
 from storage.reading import LogUnavailableError
 from storage.relay_reads import Letter, LetterPlace, LogRun, Place, RelayReads, ShardState

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from sinks.live_events import LIVE_EVENTS, KafkaRecord, dead_letter_topic
+from sinks.kafka_outlet import LIVE_EVENTS, KafkaRecord, dead_letter_topic
 from storage.relay_reads import Letter, LogRun, Place
 
 GENERATION = "generation"

@@ -17,7 +17,7 @@ from dataflows.polling import PollingSource
 from dataflows.stream_looks import Look, StreamLooker
 from settings import Settings
 from sinks.hand import Hand
-from sinks.live_events import KafkaOutlet, KafkaOutletSink, KafkaRecord
+from sinks.kafka_outlet import KafkaOutlet, KafkaOutletSink, KafkaRecord
 from sinks.reach import Reach
 from sinks.stream_repair import StreamRepair, StreamRepairSink, Task
 from storage.relay_reads import Letter, LogRun, RelayReads

@@ -3,7 +3,7 @@
 from dataflows.kafka_looks import go_on_from
 from dataflows.kafka_records import COPIED_BYTES, letter_of, letter_records, live_records, place_of
 from schemas.identity import ZERO_CHAIN
-from sinks.live_events import KafkaRecord
+from sinks.kafka_outlet import KafkaRecord
 from storage.relay_reads import Letter, LoggedRow, LogRun, Place, ShardState
 
 CHAIN = bytes(range(16))
