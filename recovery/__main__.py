@@ -10,6 +10,10 @@ entry of the live streams in Redis must hold the log's bytes. Reads only.
 
 While events are coming in, ask it to wait: `--settle 60s`. It then compares what Kafka held at the start.
 
+`--follow` goes on for ever instead: every 2 s it compares what the log had 5 s ago with the live streams,
+row by row. A delivery that is missing or forked is told within 10 s: as a log line, as metric
+`audit_differences`, and with `--json` as a line of JSON. SIGTERM or Ctrl-C ends it.
+
 Exit status: 0 clean; 1 a difference, the first ones of each kind named, or not settled in time;
 2 it could not run, and says why.
 """

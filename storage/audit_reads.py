@@ -229,6 +229,11 @@ class AuditReads:
         with self._now.cursor(binary=True) as cursor:
             return {row[0]: ShardRow(*row) for row in cursor.execute(_SHARDS, (count,))}
 
+    def rows_now(self, shard: int, after: int, limit: int) -> list[LogRow]:
+        """At most `limit` rows behind a position."""
+        with self._now.cursor(binary=True) as cursor:
+            return [LogRow._make(row) for row in cursor.execute(_ROWS, (shard, after, limit))]
+
     def bodies_now(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Of these event keys, those that the log has, with their body hash."""
         return known_keys(self._now, keys) if keys else {}

@@ -9,6 +9,7 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
+from recovery.audit.follow_command import follow as follow_log
 from recovery.audit.ledger import LedgerUnreadableError
 from recovery.audit.meter import Bar
 from recovery.audit.run import Asked, run_audit
@@ -28,9 +29,12 @@ def audit(
     json: Annotated[bool, Parameter(negative=(), help="Print the receipt as JSON.")] = False,
     match: Annotated[str | None, Parameter(help="Only this match; its whole shard is read.")] = None,
     first: Annotated[int, Parameter(help="Differences shown of each kind.")] = 10,
+    follow: Annotated[bool, Parameter(negative=(), help="Go on for ever with what is appended.")] = False,
 ) -> int:
     """Compare Kafka, Postgres and Redis, match by match; return the exit status."""
     errors = Console(stderr=True)
+    if follow:
+        return _follow(errors, json)
     # Lists of rows come and go by the ten thousand; there are no cycles to find.
     gc.set_threshold(100_000, 50, 50)
     try:
@@ -49,3 +53,11 @@ def audit(
     else:
         show(receipt, Console())
     return CLEAN if receipt.verdict == "clean" else DIFFERENT
+
+
+def _follow(errors: Console, json: bool) -> int:
+    try:
+        return follow_log(load(), json, errors)
+    except SettingsError as error:
+        errors.print(f"The audit could not run. {error}", markup=False)
+        return COULD_NOT_RUN

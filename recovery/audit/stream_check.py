@@ -110,7 +110,7 @@ class StreamCheck:
             if self.first is None or row.position > self.first:
                 self._lacks(row)
             return False
-        self._tell_hole()
+        self.tell_hole()
         event = pack.events[row.position - pack.first]
         same = event == row.payload
         if same:
@@ -126,7 +126,8 @@ class StreamCheck:
             self._hole = row
         self._hole_end = row.position
 
-    def _tell_hole(self) -> None:
+    def tell_hole(self) -> None:
+        """Tell the hole that the rows so far end in, if they do."""
         if self._hole is None:
             return
         first, last = self._hole.position, self._hole_end
@@ -141,7 +142,7 @@ class StreamCheck:
 
     def finish(self) -> None:
         """Read what is left: entries beyond the snapshot's head."""
-        self._tell_hole()
+        self.tell_hole()
         while self._pack is not None:
             self._advance()
 

@@ -39,9 +39,9 @@ class StreamReads:
                 return f"{name.partition('_')[0]} {info[name]}"
         return "unknown"
 
-    def entries(self, key: str) -> Iterator[Entry]:
-        """Every entry, oldest first, also those added while reading."""
-        start = b"-"
+    def entries(self, key: str, after: int = 0) -> Iterator[Entry]:
+        """Every entry that ends behind a position, oldest first, also those added while reading."""
+        start = b"%d-0" % (after + 1)
         while True:
             page = cast("_Page", self._redis.xrange(key, min=start, count=_PAGE))
             for identifier, fields in page:
