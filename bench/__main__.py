@@ -1,4 +1,4 @@
-"""`./dev bench drain | latency`: measure this machine; each figure beside a comparison from the same call."""
+"""`./dev bench drain | latency | comeback`: measure this machine, each figure beside a comparison."""
 
 import asyncio
 import sys
@@ -10,6 +10,8 @@ import msgspec
 from cyclopts import App
 
 import settings as configuration
+from bench.comeback import ComebackError, How
+from bench.comeback import comeback as measure_comeback
 from bench.drain import DrainError
 from bench.drain import drain as measure_drain
 from bench.latency import LatencyError
@@ -62,10 +64,34 @@ def latency(*, rate: int = 1_000, seconds: int = 20, warm_up: int = 60, lanes: i
     return _print(measure_latency(configuration.load(), rate, duration, before, lanes, seed))
 
 
+@app.command
+def comeback(
+    *, how: How = "kill", rate: int = 10_000, times: int = 3, backlog: str = "0s", seed: int = 1
+) -> int:
+    """Take a lane away under load, and time how long the log stands still.
+
+    Parameters
+    ----------
+    how
+        `kill`: SIGKILL, and another lane starts at once. `handover`: the next lane waits already,
+        and SIGTERM asks the first to leave.
+    rate
+        Records a second, produced to Kafka all the time.
+    times
+        How often.
+    backlog
+        How much time's records the last lane finds waiting (10m: 600 times the rate).
+    seed
+        Of the records.
+    """
+    waiting = configuration.parse_duration(backlog)
+    return _print(measure_comeback(configuration.load(), how, rate, times, waiting, seed))
+
+
 def _print(measuring: Coroutine[Any, Any, msgspec.Struct]) -> int:
     try:
         figures = asyncio.run(measuring)
-    except (DrainError, LatencyError, PushError, configuration.SettingsError) as error:
+    except (ComebackError, DrainError, LatencyError, PushError, configuration.SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode() + "\n")
