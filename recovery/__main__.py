@@ -18,6 +18,28 @@ Exit status: 0 clean; 1 a difference, the first ones of each kind named, or not 
 2 it could not run, and says why.
 """
 
+_MATCH = """
+Show a match at a moment: as it was known then, as it is known now, and what made the difference.
+
+The order of the log is the order of knowledge, the match clock the order of what happened. As known then:
+every event up to the one that carried the match's furthest clock beyond the moment. As known now: all of
+the log, counting what happened up to and with the moment; so corrections and late events that came since
+are in it. A wrong clock reading far ahead makes the log pass early: ask by --as-of or --seq then.
+
+--at reads the match clock: 63:12 is minute:second. The first half's stoppage time and the second half show
+the same minutes: without a period, a reading below 45:00 is of the first half and one from 45:00 on of the
+second; 45+2:10 is two minutes and ten seconds into the first half's stoppage time (what broadcasters call
+45+3'), and so 90+, 105+ and 120+; 1/47:10 names the period, 3 and 4 are extra time, 5 the shoot-out. From
+90:00 on, a match with extra time needs one of these forms. --as-of and --seq name a moment of the log;
+its match clock is then the moment that is seen again now. Without any, the match as known now. Reads only.
+
+    python -m recovery match fra-2031 --at 63:12
+    python -m recovery match fra-2031 --as-of 2026-03-16T21:20:00+01:00 --json
+
+Exit status: 0 shown, whether or not anything is known otherwise; 1 no such match or moment, saying why;
+2 it could not run, and says why.
+"""
+
 _PREPARE = """Make a lane's recovery store fit to start from.
 
 Creates it when it is missing, and deletes what no closed flow epoch wrote: Bytewax would load it at the
@@ -31,10 +53,11 @@ Exit status: 0 done, 1 the store cannot be used, saying why.
 # commands imports none of them.
 app = cyclopts.App(
     name="python -m recovery",
-    help="Look after the log: prepare recovery stores, prove that nothing was lost.",
+    help="Look after the log: prepare recovery stores, prove that nothing was lost, look back.",
     version_flags=[],
 )
 app.command("recovery.audit.command:audit", name="audit", help=_AUDIT)
+app.command("recovery.matches.command:match", name="match", help=_MATCH)
 app.command("recovery.prepare_store:prepare", name="prepare", help=_PREPARE)
 
 if __name__ == "__main__":

@@ -1,16 +1,12 @@
 """A recording through the whole platform, from the vendor's feed to a stock Socket.IO client."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local.environment import environment_of, inherited
 from local.replay.fan import CLIENT
-from settings import ROOT, Settings
+from settings import Settings
+from tests.fixtures.real_match import RealMatch, replay
 from tests.recordings import NO_RECORDS, Recording
 
 pytestmark = [
@@ -20,21 +16,7 @@ pytestmark = [
     ),
 ]
 
-REAL = ROOT.parent / "shared" / "real" / "events"
 STORES = ("postgres", "redis", "socketio")
-
-
-def replay(settings: Settings, file: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Run `./dev replay`; return its exit code and what it printed."""
-    done = subprocess.run(
-        (sys.executable, "-m", "local.replay", str(file), *arguments),
-        cwd=ROOT,
-        env=inherited(environment_of(settings)),
-        capture_output=True,
-        check=False,
-    )
-    assert done.stdout, done.stderr.decode()
-    return done.returncode, json.loads(done.stdout)
 
 
 def test_each_line_is_an_event_or_a_dead_letter_whatever_happens_on_the_way(
@@ -78,11 +60,9 @@ def test_one_id_three_times_with_different_bodies_is_three_events(
     assert printed["goal_timeline"] == recording.truth["goal_timeline"]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is not there")
-def test_a_real_match_comes_to_its_oracle(whole_platform: Settings) -> None:
-    truth = str(REAL / "oracle_15986.json")
-    code, printed = replay(whole_platform, REAL / "barcelona_girona_15986.jsonl", "--oracle", truth)
+def test_a_real_match_comes_to_its_oracle(real_match: RealMatch) -> None:
+    printed = real_match.printed
     assert printed["differences"] == []
-    assert code == 0
+    assert real_match.code == 0
     assert printed["events"] == dict.fromkeys(STORES, 4027)
     assert list(printed["final_score"].values()) == [2, 2]
