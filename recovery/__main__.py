@@ -48,6 +48,27 @@ start after the next. For a dataflow that is not running; a lane does it by itse
 Exit status: 0 done, 1 the store cannot be used, saying why.
 """
 
+_REPLAY = """
+Fold a range of the log again with other code, and show what would change. The log itself stays as it is.
+
+Two uses. On a new checkout, without --code: what its fold makes of a log that an older one wrote. And with
+--code MODULE:FUNCTION: what a function would make of it that takes an image and a record and returns the
+next image, as schemas.fold:advance does; a FOLD_VERSION of its module is shown. Compared are running scores
+and bytes of live events, saved images, and the image of each match at the end of the range with that of
+the installed fold. A range that starts in the middle of a match starts from the installed fold's image, so
+what differs comes from the range.
+
+The result fills a schema replay_<time> beside the log (unlogged tables events, images, differences; it takes
+about as much room as the range's payloads), which is dropped at the end, or with --keep left to be queried.
+A killed replay leaves its schema: the next one names it, --drop NAME removes it.
+
+    python -m recovery replay --match fra-2031 --code my_fold:advance
+    python -m recovery replay --shard 3 --from-position 1000 --to-position 2000 --dry-run
+
+Exit status: 0 nothing would change (or done, for --dry-run and --drop); 1 something would;
+2 it could not run, and says why.
+"""
+
 # By import path, so that a child that only prepares a store starts without
 # Kafka, Postgres and Redis clients; help is here, so that listing the
 # commands imports none of them.
@@ -59,6 +80,7 @@ app = cyclopts.App(
 app.command("recovery.audit.command:audit", name="audit", help=_AUDIT)
 app.command("recovery.matches.command:match", name="match", help=_MATCH)
 app.command("recovery.prepare_store:prepare", name="prepare", help=_PREPARE)
+app.command("recovery.replay.command:replay", name="replay", help=_REPLAY)
 
 if __name__ == "__main__":
     app()

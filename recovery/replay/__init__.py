@@ -1,0 +1,1 @@
+"""Replay: a range of the log through other code, into a side schema, with what would change."""
