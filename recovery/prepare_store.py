@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from storage.recovery_store import StoreDamagedError, delete_unclosed, read_store
+from storage.recovery_store import StoreError, delete_unclosed, read_store
 
 PREPARED, NOT_PREPARED = 0, 1
 _REMEDY = "Restore a copy of it; a lane of enrich can also do without: delete the directory."
@@ -31,7 +31,7 @@ def prepare(
             return PREPARED
         store = read_store(directory)
         deleted = delete_unclosed(store)
-    except (StoreDamagedError, OSError, subprocess.CalledProcessError) as error:
+    except (StoreError, OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n{_REMEDY}\n")
         return NOT_PREPARED
     epoch = store.resume_epoch
