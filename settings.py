@@ -73,6 +73,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # dataflows.deliver
     stream_retention: int = 500_000  # events kept in a shard's stream, at least
 
+    # recovery
+    backup: str = ""  # a folder or s3://bucket/prefix; empty: `backups` in the data folder
+
     # ingest
     ingest_rate: float = 20_000.0  # records a second and source, sustained
     ingest_burst: float = 40_000.0  # records
@@ -157,6 +160,7 @@ def _with_local_addresses(settings: Settings) -> Settings:
         redis=settings.redis or f"redis://127.0.0.1:{settings.port('redis')}/0",
         broadcast_url=settings.broadcast_url or settings.url("simulator") + "/broadcast",
         social_url=settings.social_url or settings.url("simulator") + "/social",
+        backup=settings.backup or str(settings.data.absolute() / "backups"),
     )
 
 

@@ -69,16 +69,100 @@ Exit status: 0 nothing would change (or done, for --dry-run and --drop); 1 somet
 2 it could not run, and says why.
 """
 
+_INSPECT = """Show what recovery stores hold, and whether they can be used.
+
+Of each: execution and resume point, read offsets per shard and topic, size of the state per step, rows of
+unclosed flow epochs, age, and how far it is behind Kafka's ends and the log. Lanes may run meanwhile.
+Every page is checked. Reads only.
+
+Exit status: 0 all are sound; 1 one is missing, damaged, mixed or foreign, each named with its reason;
+2 it could not run, and says why.
+"""
+
+_RESTORE = """Put recovery stores of a backup in their place.
+
+Says first which backup, where the old stores go (aside, `<store>.before-<time>`) and what a lane then reads
+again. All stores are fetched and checked before the first is put in its place, and each is put there in one
+step: a crash leaves the old one or the new one. A store in use is refused: stop its lane first.
+
+Without a name the newest backup is taken; `--as-of 2026-05-30T21:04:05Z` or `--as-of 10m` (ago) takes the
+newest not after that time, `--match ID --at 63:12` the newest not after the log passed that match clock.
+
+Exit status: 0 done; 1 refused (no such backup, damaged, a store in use), each by name; 2 it could not run.
+"""
+
+_REWIND = """Make a recovery store resume at an earlier point that it still has.
+
+Alone with the store's name it shows which flow epochs there are: those of the last `-b` seconds of its lane.
+The store as it was stays aside. A store in use is refused: stop its lane first. For a lane of enrich only
+the memory of recent events goes back: where it reads on, the log says.
+
+Exit status: 0 done; 1 refused (the point is gone, a store in use or damaged); 2 it could not run.
+"""
+
+_BACKUP = """Copies of all recovery stores at one cut, in a folder or S3.
+
+TOUCHLINE_BACKUP says where (a folder, s3://bucket/prefix; by default `backups` in the data folder), for S3
+the usual AWS_* variables how. A backup exists once its manifest is there, which is written last.
+"""
+
+_CREATE = """Back up all recovery stores at one cut, while lanes run.
+
+The copies are as of one moment; the manifest names resume points, read offsets, what Kafka and Postgres held
+right after, and the SHA-256 of each file. A server that does not answer is said to be unknown. At the end the
+backup is restored into a scratch folder and checked.
+
+Exit status: 0 done; 1 refused (no store, one that is damaged, lanes too fast to copy), by name; 2 the place
+did not answer, or it could not run.
+"""
+
+_LIST = """Show the backups that are there; one without a manifest is named as incomplete.
+
+Exit status: 0 done; 2 the place did not answer.
+"""
+
+_VERIFY = """Check backups: hashes, every page of each copy, and a restore into a scratch folder.
+
+The newest, one by its name, or `--all`.
+
+Exit status: 0 sound; 1 damaged, incomplete or not there, each by name; 2 the place did not answer.
+"""
+
+_PRUNE = """Remove old backups: what is neither among the newest `--keep` nor `--younger-than`.
+
+The newest always stays. One without a manifest goes when it is older than an hour.
+
+Exit status: 0 done; 2 the place did not answer, or nothing says what stays.
+"""
+
+_RUN = """Back up and prune again and again: a process of its own, which says in its log what it did.
+
+Outlives outages: after a failure it tries again sooner than the interval, less often with each. SIGTERM ends
+it after the backup that is being made.
+
+Exit status: 0 stopped; 2 it could not start.
+"""
+
 # By import path, so that a child that only prepares a store starts without
 # Kafka, Postgres and Redis clients; help is here, so that listing the
 # commands imports none of them.
 app = cyclopts.App(
     name="python -m recovery",
-    help="Look after the log: prepare recovery stores, prove that nothing was lost, look back.",
+    help="Look after the log: recovery stores, their backups, and the proof that nothing was lost.",
     version_flags=[],
 )
 app.command("recovery.audit.command:audit", name="audit", help=_AUDIT)
 app.command("recovery.matches.command:match", name="match", help=_MATCH)
+app.command("recovery.stores.inspect_command:inspect", name="inspect", help=_INSPECT)
+app.command("recovery.stores.restore_command:restore", name="restore", help=_RESTORE)
+app.command("recovery.stores.restore_command:rewind", name="rewind", help=_REWIND)
+backup = cyclopts.App(name="backup", help=_BACKUP, version_flags=[])
+backup.command("recovery.backup.command:create", name="create", help=_CREATE)
+backup.command("recovery.backup.command:list_backups", name="list", help=_LIST)
+backup.command("recovery.backup.command:verify", name="verify", help=_VERIFY)
+backup.command("recovery.backup.command:prune", name="prune", help=_PRUNE)
+backup.command("recovery.backup.command:run", name="run", help=_RUN)
+app.command(backup)
 app.command("recovery.prepare_store:prepare", name="prepare", help=_PREPARE)
 app.command("recovery.replay.command:replay", name="replay", help=_REPLAY)
 

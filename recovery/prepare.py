@@ -57,6 +57,13 @@ class HeldStore:
             self._lock = -1
 
 
+def hold_store(directory: Path) -> HeldStore:
+    """Lock a store and leave it as it is, so that no lane starts on it; raise StoreInUseError."""
+    directory = directory.absolute()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    return HeldStore(directory, _lock(directory))
+
+
 def prepare_in_child(directory: Path, partitions: int = 1, wait: timedelta = timedelta()) -> HeldStore:
     """Lock a store, create it when missing, delete what no closed flow epoch wrote.
 

@@ -26,6 +26,7 @@ from storage.store_file import StoreFile
 _FIRST_EPOCH = 1  # where Bytewax starts in an empty store
 # Bytewax makes all partitions of a store within milliseconds.
 _MADE_WITHIN = timedelta(minutes=1)
+_LOOKS = 3
 
 _PARTS = "SELECT part_index, part_count, created_at FROM parts"
 _EXECUTIONS = "SELECT ex_num, worker_count, resume_epoch FROM exs"
@@ -153,6 +154,16 @@ def read_store(directory: Path, check: bool = False) -> Store:
     `check` has SQLite go through every page and index. A path to one file
     reads that as a store of one partition.
     """
+    for _ in range(_LOOKS - 1):
+        try:
+            return _read(directory, check)
+        except StoreMixedError:
+            # A lane that runs may collect in one file what was read in another before.
+            continue
+    return _read(directory, check)
+
+
+def _read(directory: Path, check: bool) -> Store:
     found = _Read(directory)
     for path in _partitions(directory):
         with StoreFile(path, directory) as file:

@@ -14,9 +14,14 @@ class StoreError(RuntimeError):
     remedy = f"Restore a copy of it (python -m recovery restore). {_DO_WITHOUT}"
 
     def __init__(self, directory: Path, reason: str) -> None:
-        super().__init__(f"{directory}: {reason}")
+        super().__init__(_printable(f"{directory}: {reason}"))
         self.directory = directory
-        self.reason = reason
+        self.reason = _printable(reason)
+
+
+def _printable(text: str) -> str:
+    """Names out of a damaged file may hold what no terminal and no JSON can."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 class StoreMissingError(StoreError):

@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from storage.store_errors import StoreDamagedError, StoreError, StoreForeignError, StoreUnreadableError
 
+SQLITE_VERSION = sqlite3.sqlite_version  # this process's; Bytewax brings its own
+
 _BUSY_SECONDS = 10.0
 # A healthy file shows none; more than a few say nothing new.
 _DAMAGES_SHOWN = 3

@@ -1,0 +1,65 @@
+"""Which backup is meant: by name, the newest, or the newest of a moment."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from recovery.backup.errors import BackupMissingError, MatchClockError, NoBackupBeforeError, PlaceError
+from recovery.backup.manifest import Manifest
+from recovery.backup.place import BackupPlace
+from settings import parse_duration
+from storage.match_clock import passed_at
+
+_CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)")
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Read `2026-05-30T21:04:05+02:00` (UTC without a zone) or `10m` ago; raise ValueError."""
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is neither a time like 2026-05-30T21:04:05Z nor one ago like 10m"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def parse_clock(text: str) -> timedelta:
+    """Read a reading of the match clock, `63:12`; raise ValueError."""
+    found = _CLOCK.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no reading of a match clock like 63:12")
+    return timedelta(minutes=int(found[1]), seconds=int(found[2]))
+
+
+def moment_of_match(dsn: str, match: str, at: str) -> datetime:
+    """When the log passed a reading of a match's clock; raise MatchClockError, PlaceError."""
+    try:
+        moment = passed_at(dsn, match, int(parse_clock(at).total_seconds()))
+    except psycopg.Error as error:
+        raise PlaceError("PostgreSQL", str(error).strip() or type(error).__name__) from error
+    if moment is None:
+        raise MatchClockError(match, at)
+    return moment
+
+
+def choose(place: BackupPlace, name: str | None, moment: datetime | None) -> Manifest:
+    """The backup of that name, else the newest that is not after the moment; raise by name."""
+    if name is not None:
+        return place.manifest(name)
+    complete = [backup.name for backup in place.listed() if backup.is_complete]
+    if not complete:
+        raise BackupMissingError("to restore", [])
+    if moment is None:
+        return place.manifest(complete[-1])
+    # Names are of whole seconds, so the manifest's own time decides.
+    for candidate in reversed(complete):
+        manifest = place.manifest(candidate)
+        if manifest.cut_at <= moment:
+            return manifest
+    raise NoBackupBeforeError(moment, complete[0])

@@ -1,0 +1,44 @@
+"""`python -m recovery inspect`."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+
+from recovery.audit.meter import Bar
+from recovery.stores.finding import asked_for
+from recovery.stores.inspect import inspect_stores
+from recovery.stores.looks import look_at_kafka, look_at_log
+from recovery.stores.table import show
+from settings import SettingsError, load
+
+SOUND, UNFIT, COULD_NOT_RUN = 0, 1, 2
+
+
+def inspect(
+    *stores: Annotated[str, Parameter(help="Names (enrich-0) or paths. Without any: all there are.")],
+    json: Annotated[bool, Parameter(negative=(), help="Print the report as JSON.")] = False,
+) -> int:
+    """Show what recovery stores hold; return the exit status."""
+    errors = Console(stderr=True)
+    try:
+        settings = load()
+        paths = asked_for(settings, stores)
+        with Bar(errors) as meter:
+            meter.begin("reading", 2 + len(paths))
+            kafka = look_at_kafka(settings)
+            meter.advance(1)
+            log = look_at_log(settings)
+            meter.advance(1)
+            found = inspect_stores(paths, kafka, log, datetime.now(UTC), lambda: meter.advance(1))
+    except (SettingsError, OSError) as error:
+        errors.print(f"The stores could not be inspected. {error}", markup=False)
+        return COULD_NOT_RUN
+    if json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+    else:
+        show(found, Console())
+    return SOUND if found.is_sound else UNFIT

@@ -1,0 +1,135 @@
+"""`python -m recovery restore` and `rewind`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from recovery.audit.meter import Bar
+from recovery.backup.errors import NotABackupError
+from recovery.backup.place import BackupPlace
+from recovery.backup.selection import choose, moment_of_match, parse_moment
+from recovery.refusals import DONE, EXPECTED, print_json, refuse
+from recovery.stores import restore as work
+from recovery.stores.finding import store_path, stores_folder
+from recovery.stores.restore import Plan, Put
+from recovery.stores.swap import name_aside
+from settings import load
+from storage.recovery_store import read_store
+from storage.store_errors import PointGoneError
+
+
+def restore(
+    name: Annotated[str | None, Parameter(help="Of a backup. Without one: the newest.")] = None,
+    *,
+    as_of: Annotated[
+        str | None,
+        Parameter(help="The newest backup not after this time (2026-05-30T21:04:05Z, or 10m ago)."),
+    ] = None,
+    match: Annotated[
+        str | None, Parameter(help="The newest backup not after a moment of this match: --at.")
+    ] = None,
+    at: Annotated[str | None, Parameter(help="A reading of the match clock, 63:12.")] = None,
+    store: Annotated[tuple[str, ...], Parameter(help="Only this store (enrich-0); may be given again.")] = (),
+    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")] = False,
+    json: Annotated[bool, Parameter(negative=(), help="Print plan and result as JSON.")] = False,
+) -> int:
+    """Put recovery stores of a backup in their place; return the exit status."""
+    errors = Console(stderr=True)
+    try:
+        settings, now = load(), datetime.now(UTC)
+        refuse_path(name)
+        if sum(given is not None for given in (name, as_of, match)) > 1 or (match is None) != (at is None):
+            raise ValueError("give a name, or --as-of, or --match together with --at")
+        moment = parse_moment(as_of, now) if as_of else None
+        if match is not None and at is not None:
+            moment = moment_of_match(settings.postgres, match, at)
+        place = BackupPlace(settings.backup)
+        manifest = choose(place, name, moment)
+        plan = work.plan_restore(settings, manifest, store, stores_folder(settings), now)
+        _say(plan, errors, now)
+        if dry_run:
+            errors.print("Dry run: nothing was changed.")
+        else:
+            with Bar(errors) as meter:
+                work.restore(place, manifest, store, stores_folder(settings), now, meter)
+            errors.print("Restored. Start the lanes; each prepares its store by itself.")
+    except EXPECTED as error:
+        return refuse(error, json)
+    if json:
+        print_json(plan)
+    return DONE
+
+
+def refuse_path(name: str | None) -> None:
+    """A path is no backup: say what is wrong with what it leads to, or that it is a store."""
+    if name is not None and ("/" in name or Path(name).exists()):
+        read_store(Path(name).absolute(), check=True)
+        raise NotABackupError(name)
+
+
+def _say(plan: Plan, console: Console, now: datetime) -> None:
+    age = (now - plan.cut_at).total_seconds()
+    console.print(f"Backup {plan.backup}, cut {age:,.0f} s ago:", markup=False)
+    for put in plan.puts:
+        kept = f"; the old one goes to {put.aside}" if put.aside else "; there is none now"
+        console.print(
+            f"  {put.store} -> {put.path}, resumes at flow epoch {put.resume_epoch}{kept}",
+            markup=False,
+            soft_wrap=True,
+        )
+    cost = plan.cost
+    if cost.records_since is not None:
+        console.print(f"{cost.records_since:,} records came to Kafka since the backup.")
+    if cost.records_to_read is not None:
+        console.print(
+            f"A lane of enrich reads on where the log says: {cost.records_to_read:,} records, about"
+            f" {cost.seconds:,.1f} s. Nothing is lost, and repeats are found in the log."
+        )
+    for remark in cost.remarks:
+        console.print(f"Mind: {remark}", markup=False, soft_wrap=True)
+
+
+def rewind(
+    store: Annotated[str, Parameter(help="Name (enrich-0) or path.")],
+    *,
+    to_epoch: Annotated[int | None, Parameter(help="The flow epoch to resume at.")] = None,
+    to_oldest: Annotated[bool, Parameter(negative=(), help="As far back as the store goes.")] = False,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")] = False,
+    json: Annotated[bool, Parameter(negative=(), help="Print the result as JSON.")] = False,
+) -> int:
+    """Make a store resume at an earlier point that it still has; return the exit status."""
+    errors = Console(stderr=True)
+    try:
+        settings, now = load(), datetime.now(UTC)
+        path = store_path(settings, store)
+        found = read_store(path, check=True)
+        oldest, newest = found.oldest_epoch, found.resume_epoch
+        errors.print(
+            f"{path.name} resumes at flow epoch {newest}, and can go back to any from {oldest} on.",
+            markup=False,
+            soft_wrap=True,
+        )
+        if to_epoch is not None and to_oldest:
+            raise ValueError("give --to-epoch or --to-oldest, not both")
+        epoch = oldest if to_oldest else to_epoch
+        put = Put(store=path.name, path=str(path), resume_epoch=newest, aside=None)
+        if epoch is not None and not oldest <= epoch <= newest:
+            raise PointGoneError(path, epoch, oldest, newest)
+        if epoch is None:
+            errors.print("Choose one with --to-epoch, or --to-oldest.")
+        elif dry_run:
+            aside = str(name_aside(path, now))
+            put = Put(store=path.name, path=str(path), resume_epoch=epoch, aside=aside)
+            errors.print(f"Dry run: it would resume at {epoch}, and the store as it is would go to {aside}.")
+        else:
+            errors.print(f"It will resume at {epoch}; the store as it is goes aside.")
+            put = work.rewind(path, epoch, now)
+            errors.print(f"Done; as it was: {put.aside}", markup=False, soft_wrap=True)
+    except EXPECTED as error:
+        return refuse(error, json)
+    if json:
+        print_json(put)
+    return DONE
