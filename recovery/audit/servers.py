@@ -38,8 +38,7 @@ _START = "Start the stack with ./dev up and look with ./dev status."
 @contextmanager
 def opened(settings: Settings) -> Iterator[Servers]:
     """Connect to all three; a server that is down, now or later, raises CannotRunError."""
-    where = _addresses(settings)
-    with _named(where), ExitStack() as stack:
+    with naming_servers(settings), ExitStack() as stack:
         kafka = stack.enter_context(KafkaReads(settings.kafka, settings.topic_prefix, settings.shards))
         kafka.cluster_id()
         log = stack.enter_context(AuditReads(settings.postgres))
@@ -52,6 +51,13 @@ def opened(settings: Settings) -> Iterator[Servers]:
                 "./dev up makes its tables; then feed it a match.",
             )
         yield Servers(kafka, log, streams)
+
+
+@contextmanager
+def naming_servers(settings: Settings) -> Iterator[None]:
+    """Turn what a server does not answer into a CannotRunError that names it."""
+    with _named(_addresses(settings)):
+        yield
 
 
 def _addresses(settings: Settings) -> dict[str, str]:

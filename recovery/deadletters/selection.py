@@ -1,0 +1,91 @@
+"""What a command line says about which letters it is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from schemas.letters import REASONS
+from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE
+from settings import parse_duration
+from storage.dead_letters import UNSETTLED, Wanted
+
+
+class SelectionError(ValueError):
+    """What was asked for names nothing that could be there."""
+
+    def __init__(self, option: str, value: str, known: str) -> None:
+        super().__init__(f"{option} {value}: {known}")
+        self.option = option
+        self.value = value
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Selection:
+    """Options that all commands about several letters share."""
+
+    reason: Annotated[tuple[str, ...], Parameter(help="Only of this reason; may be given again.")] = ()
+    source: Annotated[
+        tuple[str, ...], Parameter(help="Only from this topic or source (broadcast-events, broadcast).")
+    ] = ()
+    match: Annotated[str | None, Parameter(help="Only of this match.")] = None
+    since: Annotated[str | None, Parameter(help="Rejected since: 2h ago, or 2026-05-01T20:00:00+02:00.")] = (
+        None
+    )
+    until: Annotated[str | None, Parameter(help="Rejected until, in the same forms.")] = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Selection()
+
+
+def wanted_by(
+    selection: Selection, letters: Sequence[int], now: datetime, states: Sequence[str] = UNSETTLED
+) -> Wanted:
+    """The letters that were named and fit the options; raise SelectionError."""
+    for reason in selection.reason:
+        if reason not in REASONS:
+            raise SelectionError("--reason", reason, f"the reasons are {', '.join(REASONS)}")
+    return Wanted(
+        letters=letters,
+        reasons=selection.reason,
+        topics=[_topic(source) for source in selection.source],
+        match=selection.match,
+        since=_instant("--since", selection.since, now),
+        until=_instant("--until", selection.until, now),
+        states=states,
+    )
+
+
+def length_of(option: str, text: str) -> timedelta:
+    """A duration as it is typed; raise SelectionError."""
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise SelectionError(option, text, "say 30s, 5m or 2h") from None
+
+
+def _topic(source: str) -> str:
+    topic = TOPIC_OF_SOURCE.get(source, source)
+    if topic not in RAW_TOPICS:
+        raise SelectionError("--source", source, f"the topics are {', '.join(RAW_TOPICS)}")
+    return topic
+
+
+def _instant(option: str, text: str | None, now: datetime) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise SelectionError(option, text, "say 2h, 30m, or a time like 2026-05-01T20:00:00Z") from None
+    if instant.tzinfo is None:
+        raise SelectionError(option, text, "say which zone: 2026-05-01T20:00:00Z or +02:00")
+    return instant

@@ -1,0 +1,39 @@
+"""Which letters a command line is about."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from recovery.deadletters.selection import Selection, SelectionError, wanted_by
+
+NOW = datetime(2024, 3, 16, 22, 0, tzinfo=UTC)
+
+
+def test_times_are_durations_back_or_instants() -> None:
+    wanted = wanted_by(Selection(since="2h", until="2024-03-16T22:30:00+01:00"), (), NOW)
+    assert wanted.since == NOW - timedelta(hours=2)
+    assert wanted.until == NOW - timedelta(minutes=30)
+
+
+def test_a_source_may_be_named_by_its_topic_or_its_tag() -> None:
+    wanted = wanted_by(Selection(source=("broadcast", "sensor-events")), (), NOW)
+    assert wanted.topics == ["broadcast-events", "sensor-events"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        (Selection(reason=("unknown",)), "malformed_json"),
+        (Selection(source=("unknown",)), "sensor-events"),
+        (Selection(since="yesterday"), "2h"),
+        (Selection(until="2024-03-16T22:00:00"), "zone"),
+    ],
+)
+def test_what_cannot_be_there_is_refused_with_what_can(selection: Selection, said: str) -> None:
+    with pytest.raises(SelectionError, match=said):
+        wanted_by(selection, (), NOW)
+
+
+def test_only_options_that_say_something_select() -> None:
+    assert Selection().is_empty
+    assert not Selection(match="m").is_empty
