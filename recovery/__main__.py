@@ -24,6 +24,7 @@ def _help(topic: str) -> str:
 app = cyclopts.App(
     name="python -m recovery",
     help="Look after the log: prove that nothing was lost, back up, restore, work on dead letters, look back.",
+    help_format="plaintext",
     version_flags=[],
 )
 _add(app, "audit", "recovery.audit.command:audit")
@@ -35,7 +36,7 @@ _add(app, "replay", "recovery.replay.command:replay")
 _add(app, "restore", "recovery.stores.restore_command:restore")
 _add(app, "rewind", "recovery.stores.restore_command:rewind")
 
-backup = cyclopts.App(name="backup", help=_help("backup"), version_flags=[])
+backup = cyclopts.App(name="backup", help=_help("backup"), help_format="plaintext", version_flags=[])
 _add(backup, "create", "recovery.backup.command:create", "backup-create")
 _add(backup, "list", "recovery.backup.command:list_backups", "backup-list")
 _add(backup, "prune", "recovery.backup.command:prune", "backup-prune")
