@@ -99,6 +99,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def lane_count(self) -> int:
         return int(self.lane.partition("/")[2])
 
+    @property
+    def backup_place(self) -> str:
+        """Where backups of recovery stores are kept: a folder or a URL."""
+        return self.backup or str(self.data.absolute() / "backups")
+
     def port(self, server: str) -> int:
         """The loopback port of a server of the local stack."""
         return self.port_base + PORT_OFFSETS[server]
@@ -160,7 +165,6 @@ def _with_local_addresses(settings: Settings) -> Settings:
         redis=settings.redis or f"redis://127.0.0.1:{settings.port('redis')}/0",
         broadcast_url=settings.broadcast_url or settings.url("simulator") + "/broadcast",
         social_url=settings.social_url or settings.url("simulator") + "/social",
-        backup=settings.backup or str(settings.data.absolute() / "backups"),
     )
 
 

@@ -57,13 +57,13 @@ def create(*, no_verify: _NoVerify = False, dry_run: _DryRun = False, json: _Jso
     try:
         settings = load()
         names = [path.name for path in all_stores(settings)]
-        plain(errors, f"Backing up {', '.join(names) or 'no store'} to {settings.backup}.")
+        plain(errors, f"Backing up {', '.join(names) or 'no store'} to {settings.backup_place}.")
         if dry_run:
             errors.print("Dry run: nothing was written.")
             if json:
-                print_json({"stores": names, "place": settings.backup})
+                print_json({"stores": names, "place": settings.backup_place})
             return DONE
-        place = BackupPlace(settings.backup)
+        place = BackupPlace(settings.backup_place)
         with Bar(errors) as meter:
             manifest = making.create(settings, place, lambda: datetime.now(UTC), meter, not no_verify)
     except EXPECTED as error:
@@ -83,7 +83,7 @@ def list_backups(*, json: _Json = False) -> int:
     """Show the backups that are there, finished or not; return the exit status."""
     try:
         now = datetime.now(UTC)
-        found = [_listed(backup, now) for backup in BackupPlace(load().backup).listed()]
+        found = [_listed(backup, now) for backup in BackupPlace(load().backup_place).listed()]
     except EXPECTED as error:
         return refuse(error, json)
     if json:
@@ -113,7 +113,7 @@ def verify(
     errors = Console(stderr=True)
     try:
         refuse_path(name)
-        place = BackupPlace(load().backup)
+        place = BackupPlace(load().backup_place)
         names = [name] if name else _to_verify(place, every=all)
         results: list[Verified] = []
         status = DONE
@@ -158,7 +158,7 @@ def prune(
     try:
         if keep is None and younger_than is None:
             raise ValueError("say what stays: --keep COUNT, --younger-than AGE or both")
-        place = BackupPlace(load().backup)
+        place = BackupPlace(load().backup_place)
         removals = pruning.plan(place.listed(), _retention(keep, younger_than), datetime.now(UTC))
         for removal in removals:
             plain(errors, f"{'would remove' if dry_run else 'removing'} {removal.name}: {removal.reason}")
@@ -186,7 +186,7 @@ def run(
             raise ValueError(f"--every {every} is shorter than a second")
         retention = _retention(keep, younger_than)
         # The place itself may be away and come back; its name must be one.
-        BackupPlace(settings.backup)
+        BackupPlace(settings.backup_place)
     except EXPECTED as error:
         return refuse(error, json=False)
     telemetry.configure()

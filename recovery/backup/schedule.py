@@ -63,7 +63,7 @@ class Schedule:
         """Try once; return when to begin the next try, from the beginning of this one."""
         began = self._clock()
         try:
-            place = BackupPlace(self._settings.backup)
+            place = BackupPlace(self._settings.backup_place)
             made = create(self._settings, place, self._clock, Silence(), self._check)
             _log.info(
                 CREATED,

@@ -46,7 +46,7 @@ def restore(
         moment = parse_moment(as_of, now) if as_of else None
         if match is not None and at is not None:
             moment = moment_of_match(settings.postgres, match, at)
-        place = BackupPlace(settings.backup)
+        place = BackupPlace(settings.backup_place)
         manifest = choose(place, name, moment)
         plan = work.plan_restore(settings, manifest, store, stores_folder(settings), now)
         _say(plan, errors, now)
