@@ -42,6 +42,7 @@ def children(settings: Settings, lanes: int, servers: tuple[str, ...]) -> list[C
         _bytewax("deliver", "dataflows.deliver", settings, servers),
         _python("gateway", "gateway", settings, servers),
         _python("api", "api", settings, servers),
+        _backup(settings, servers),
     ]
 
 
@@ -57,9 +58,23 @@ def _lane(settings: Settings, lane: int, lanes: int, servers: tuple[str, ...]) -
         "dataflows.enrich",
         settings,
         servers,
-        # -s 1: a snapshot each second. -b 0: keep none that a resume does not need.
-        arguments=("-r", str(store), "-s", "1", "-b", "0"),
+        # -s 1: a snapshot each second. -b 30: and those of the last half minute stay, so that a
+        # backup copies all stores at one cut however busy the machine is, and a store can rewind.
+        # With 8 shards that is 744 rows and 8 MB at most, with 64 6,000 rows; collecting takes 2 and 9 ms.
+        arguments=("-r", str(store), "-s", "1", "-b", "30"),
         environment={"TOUCHLINE_LANE": f"{lane}/{lanes}"},
+    )
+
+
+def _backup(settings: Settings, servers: tuple[str, ...]) -> Child:
+    """Recovery stores, each minute, the last hour of them: 40 ms of a core at a time, 60 MB of memory."""
+    return Child(
+        name="backup",
+        argv=(sys.executable, "-m", "recovery", "backup", "run", "--every", "60s", "--keep", "60"),
+        folder=ROOT,
+        needs=servers,
+        environment=environment_of(settings),
+        steady_after=LANE_IS_STEADY_AFTER,
     )
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from recovery.audit.meter import Bar
 from recovery.stores.finding import asked_for
-from recovery.stores.inspect import inspect_stores
+from recovery.stores.inspection import inspect_stores
 from recovery.stores.looks import look_at_kafka, look_at_log
 from recovery.stores.table import show
 from settings import SettingsError, load

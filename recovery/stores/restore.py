@@ -14,7 +14,7 @@ from recovery.backup.manifest import Manifest, StoreEntry
 from recovery.backup.place import BackupPlace
 from recovery.backup.verify import fetch_store
 from recovery.prepare import hold_store
-from recovery.stores.inspect import ahead
+from recovery.stores.inspection import ahead
 from recovery.stores.looks import KafkaLook, LogLook, Unknown, look_at_kafka, look_at_log
 from recovery.stores.swap import being_made, left_over, name_aside, swap_in
 from settings import Settings

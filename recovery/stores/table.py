@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from recovery.stores.inspect import Inspection, StoreProblem, StoreReport
+from recovery.stores.inspection import Inspection, StoreProblem, StoreReport
 
 
 def show(inspection: Inspection, console: Console) -> None:
