@@ -60,6 +60,7 @@ def open_lane() -> Lane:
         publisher,
         clock=lambda: datetime.now(UTC),
         on_fatal=_leave,
+        lane=settings.lane,
     )
     # A flow that ends commits what waits, and then gives Redis what was committed.
     atexit.register(publisher.close, _PUBLISHED_WITHIN)

@@ -30,6 +30,7 @@ app = cyclopts.App(
 _add(app, "audit", "recovery.audit.command:audit")
 _add(app, "deadletters", "recovery.deadletters.command:app")
 _add(app, "inspect", "recovery.stores.inspect_command:inspect")
+_add(app, "lanes", "recovery.lanes.command:app")
 _add(app, "match", "recovery.matches.command:match")
 _add(app, "prepare", "recovery.prepare_store:prepare")
 _add(app, "replay", "recovery.replay.command:replay")

@@ -75,6 +75,17 @@ def prepare_in_child(directory: Path, partitions: int = 1, wait: timedelta = tim
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
     held = HeldStore(directory, _lock_within(directory, wait))
+    try:
+        prepare_held(held, partitions)
+    except PrepareError:
+        held.release()
+        raise
+    return held
+
+
+def prepare_held(held: HeldStore, partitions: int = 1) -> None:
+    """The same for a store that is locked already; raise PrepareError."""
+    directory = held.directory
     argv = [sys.executable, "-m", "recovery", "prepare", str(directory), "--partitions", str(partitions)]
     try:
         child = subprocess.run(
@@ -86,12 +97,9 @@ def prepare_in_child(directory: Path, partitions: int = 1, wait: timedelta = tim
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        held.release()
         raise PrepareError(directory, f"not done within {_PREPARED_WITHIN_SECONDS} s") from error
     if child.returncode != 0:
-        held.release()
         raise PrepareError(directory, child.stderr.strip() or f"exit status {child.returncode}")
-    return held
 
 
 def _lock_within(directory: Path, wait: timedelta) -> int:

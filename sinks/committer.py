@@ -32,6 +32,7 @@ from storage.append import (
 from storage.connect import connect
 from storage.copy_rows import Checkpoint
 from storage.images import rebuild
+from storage.lane_reads import WRITER
 from telemetry.log import Log
 
 _CHECKPOINT_EVERY = timedelta(seconds=1)
@@ -82,8 +83,10 @@ class Committer:
         publisher: Publisher | None,
         clock: Callable[[], datetime],
         on_fatal: Callable[[BaseException], None],
+        lane: str = "",
     ) -> None:
         self._dsn = dsn
+        self._application = f"{WRITER} {lane}".rstrip()
         self._topics = topics
         self._limits = limits
         self._publisher = publisher
@@ -343,5 +346,5 @@ class Committer:
         if self._writer is None or self._writer.closed or self._writer.broken:
             if self._writer is not None:
                 self._writer.close()
-            self._writer = connect(self._dsn, "touchline-enrich-writer")
+            self._writer = connect(self._dsn, self._application)
         return self._writer

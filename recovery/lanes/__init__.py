@@ -1,0 +1,1 @@
+"""Lanes from outside: who holds what, and dealing the shards to another number of them."""

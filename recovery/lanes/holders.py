@@ -1,0 +1,44 @@
+"""Whether a lane has its recovery store, without keeping one from starting."""
+
+import fcntl
+import os
+from pathlib import Path
+
+_LOCKS = Path("/proc/locks")
+
+
+def holder_of(store: Path) -> int | None:
+    """The process that holds a store's lock: 0 when it is one that we cannot see, None when nobody does."""
+    lock = store.with_name(store.name + ".lock")
+    try:
+        status = lock.stat()
+    except FileNotFoundError:
+        return None
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    return _listed(device) or (0 if _is_locked(lock) else None)
+
+
+def _listed(device: str) -> int | None:
+    """What the kernel lists, which are the locks of this process namespace."""
+    try:
+        lines = _LOCKS.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        # "4: FLOCK ADVISORY WRITE 8376 fe:00:11084707 0 EOF"; one that waits has "->" in second place.
+        if fields[1] == "FLOCK" and fields[5] == device and int(fields[4]) > 0:
+            return int(fields[4])
+    return None
+
+
+def _is_locked(lock: Path) -> bool:
+    """Try the lock for a moment, shared: a lane that starts in this very moment may be refused."""
+    number = os.open(lock, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(number)
+    return False
