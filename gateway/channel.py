@@ -15,20 +15,24 @@ class Member:
 
     `seq` is the last event the fan has: the floor it joined at, then what was
     sent. It stands outside the broadcast until it `is_live`; one that
-    `needs_image` gets nothing else before that.
+    `needs_image` gets nothing else before that. `owed_to` is where the match's
+    log ended when it joined: up to there it is owed every event, also by a
+    channel that has taken none yet.
     """
 
-    __slots__ = ("client", "generation", "is_live", "needs_image", "seq")
+    __slots__ = ("client", "generation", "is_live", "needs_image", "owed_to", "seq")
 
-    def __init__(self, client: str, generation: int, seq: int) -> None:
+    def __init__(self, client: str, generation: int, seq: int, owed_to: int = 0) -> None:
         self.client = client
         self.needs_image = False
         self.start(generation, seq)
+        self.owed_to = owed_to
 
     def start(self, generation: int, seq: int) -> None:
         """Begin at a floor, outside the broadcast."""
         self.generation = generation
         self.seq = seq
+        self.owed_to = seq
         self.is_live = False
 
 

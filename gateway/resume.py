@@ -81,12 +81,12 @@ class Resume:
         with self._opened(ask.match) as channel:
             reason = None
             if ask.since is not None:
-                reason = await self._obstacle(channel, ask.since)
+                reason, head_seq = await self._obstacle(channel, ask.since)
                 if reason is None:
-                    self._admit(client, channel, ask.since.generation, ask.since.seq)
+                    self._admit(client, channel, ask.since.generation, ask.since.seq, head_seq)
                     return messages.resumed(ask.match, ask.since.generation, ask.since.seq)
             view = await self._view(channel)
-            self._admit(client, channel, view.generation, view.seq)
+            self._admit(client, channel, view.generation, view.seq, owed_to=view.seq)
             return messages.image(ask.match, view.generation, view.seq, _encoded(view), reason)
 
     def leave(self, client: str, match: str) -> None:
@@ -130,11 +130,11 @@ class Resume:
             channel.joining -= 1
             self._channels.close_if_idle(channel)
 
-    def _admit(self, client: str, channel: Channel, generation: int, seq: int) -> None:
+    def _admit(self, client: str, channel: Channel, generation: int, seq: int, owed_to: int) -> None:
         if client not in self.followed:
             raise RefusedError(INVALID, "you are not connected any more")
         self.followed[client].add(channel.match)
-        member = channel.members[client] = Member(client, generation, seq)
+        member = channel.members[client] = Member(client, generation, seq, owed_to)
         # Its first step comes after the answer to the join has been queued.
         self.catch_up(channel, member)
 
@@ -144,17 +144,17 @@ class Resume:
             channel.members.pop(client, None)
             self._channels.close_if_idle(channel)
 
-    async def _obstacle(self, channel: Channel, since: Since) -> str | None:
-        """Why a fan cannot continue after `since`; None when it can."""
+    async def _obstacle(self, channel: Channel, since: Since) -> tuple[str | None, int]:
+        """Why a fan cannot continue after `since`, None when it can; and where the match's log ends."""
         reason = await self._other_life(channel, since.generation)
         if reason is not None:
-            return reason
+            return reason, 0
         page = await self._page(channel, since.seq, 1)
         if since.generation != channel.generation:
-            return NEW_GENERATION
+            return NEW_GENERATION, 0
         if page.head_seq - since.seq > _RESUME_AT_MOST:
-            return TOO_FAR_BEHIND
-        return _break(page, since.generation, since.seq)
+            return TOO_FAR_BEHIND, 0
+        return _break(page, since.generation, since.seq), page.head_seq
 
     async def _other_life(self, channel: Channel, generation: int) -> str | None:
         if generation > channel.generation:
@@ -199,7 +199,7 @@ class Resume:
     async def _catch_up(self, channel: Channel, member: Member) -> None:
         waits = Backoff(_FIRST_WAIT, _LONGEST_WAIT, self._chance)
         while channel.has(member) and not member.needs_image:
-            if channel.seq is None or member.seq >= channel.seq:
+            if member.seq >= max(channel.seq or 0, member.owed_to):
                 member.is_live = True
                 return
             try:

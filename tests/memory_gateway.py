@@ -130,8 +130,11 @@ class MemoryGateway:
         self.joins: list[asyncio.Task[None]] = []
 
     async def refresh(self) -> None:
-        self.followers.see_heads(await self.log.shard_heads(), 0.0)
-        self.pumped = max(self.pumped, len(self.log.rows))
+        before = self.followers.generation_of(0)
+        heads = await self.log.shard_heads()
+        self.followers.see_heads(heads, 0.0)
+        if self.followers.generation_of(0) != before:  # it goes on from the head
+            self.pumped = max(self.pumped, heads[0].position)
 
     def pump(self, events: int) -> None:
         """Let the followers take what was committed."""

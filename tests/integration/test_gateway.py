@@ -113,6 +113,19 @@ def test_a_fan_continues_where_it_left_off(log: LiveLog, gateway: Service, misse
     asyncio.run(watch())
 
 
+def test_a_fan_who_comes_back_to_a_quiet_match_gets_what_it_missed(log: LiveLog, gateway: Service) -> None:
+    """The channel is new and nothing comes any more: what was missed may not wait for the next event."""
+    log.say(passes(10))
+
+    async def watch() -> None:
+        log.say(passes(50, 1_000))
+        async with Fan(gateway.url) as fan:
+            await fan.join(MATCH, since=(log.generation, 10))
+            await fan.has(MATCH, 60)
+
+    asyncio.run(watch())
+
+
 def test_a_fan_of_another_life_or_ahead_of_the_log_gets_an_image_that_says_why(
     log: LiveLog, gateway: Service
 ) -> None:
