@@ -51,6 +51,12 @@ replay *arguments:
 recovery *arguments:
     @exec python -m recovery "$@"
 
+# Kill, stop, cut and fill everything under load, then check every promise
+[no-cd]
+[no-exit-message]
+torture *arguments:
+    @exec python -m tests.torture "$@"
+
 # Run one lane of dataflows.enrich alone, on the servers of ./dev up
 [no-exit-message]
 enrich *arguments:

@@ -1,0 +1,64 @@
+"""Plans and their shrinking: pure, so that a seed is worth printing."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from tests.torture.plan import make_plan, part_of_plan
+from tests.torture.shrink import shrink
+
+WEIGHTS = {"kill": 3.0, "pause": 1.0, "cut": 1.0, "flush": 0.5}
+
+
+def test_the_same_seed_makes_the_same_plan() -> None:
+    assert make_plan(7, 20, 60, WEIGHTS) == make_plan(7, 20, 60, dict(reversed(WEIGHTS.items())))
+    assert make_plan(7, 20, 60, WEIGHTS) != make_plan(8, 20, 60, WEIGHTS)
+
+
+def test_a_plan_is_in_order_of_time_and_its_last_step_is_awaited() -> None:
+    for seed in range(50):
+        plan = make_plan(seed, 9, 30, WEIGHTS)
+        assert [step.number for step in plan] == list(range(1, 10))
+        assert [step.at for step in plan] == sorted(step.at for step in plan)
+        assert 0 <= plan[0].at <= plan[-1].at <= 30
+        assert plan[-1].is_awaited
+
+
+def test_each_kind_comes_once_before_any_comes_twice() -> None:
+    for seed in range(50):
+        assert set(Counter(step.action for step in make_plan(seed, 4, 9, WEIGHTS)).values()) == {1}
+        assert set(Counter(step.action for step in make_plan(seed, 9, 9, WEIGHTS))) == set(WEIGHTS)
+
+
+def test_a_part_of_a_plan_keeps_what_its_steps_do() -> None:
+    plan = make_plan(3, 12, 60, WEIGHTS)
+    part = part_of_plan(plan[2:7])
+    assert part[:-1] == plan[2:6]
+    assert part[-1] == plan[6]._replace(is_awaited=True)
+
+
+def test_shrinking_finds_the_few_that_are_to_blame() -> None:
+    """Two of twenty fail together: exactly these are left."""
+    runs = 0
+
+    async def fails(steps: Sequence[int]) -> bool:
+        nonlocal runs
+        runs += 1
+        return {4, 13} <= set(steps)
+
+    assert asyncio.run(shrink(range(20), fails, lambda: True)) == [4, 13]
+    assert runs < 80
+
+
+def test_shrinking_stops_when_its_time_is_over() -> None:
+    """What it has by then still fails."""
+    left = 5
+
+    async def fails(steps: Sequence[int]) -> bool:
+        nonlocal left
+        left -= 1
+        return 13 in steps
+
+    small = asyncio.run(shrink(range(20), fails, lambda: left > 0))
+    assert 13 in small
+    assert len(small) < 20

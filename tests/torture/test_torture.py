@@ -1,0 +1,55 @@
+"""A short torture with a fixed seed; `./dev torture` runs longer ones."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.ports import free_base
+from settings import load
+from tests.torture.actions import edges, processes, servers
+from tests.torture.actions.registry import ACTIONS
+from tests.torture.plan import make_plan
+from tests.torture.run import torture
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+SEED = 1
+EVERY_KIND = (edges, processes, servers)  # importing them registers their actions
+SECONDS = 45.0
+# One of each kind of harm; each of the others has its turn in longer runs.
+KINDS = (
+    "kill_lane",
+    "crash:enrich.after_commit",
+    "crash:enrich.within_copy",
+    "crash:deliver.between_top_and_append",
+    "zombie_lane",
+    "delete_store",
+    "stop_postgres_at_once",
+    "terminate_backends",
+    "cut_redis",
+    "pause_redis",
+    "swallow_and_cut_an_edge",
+    "kill_gateway",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    print(f"seed {SEED}; the logs are in {tmp_path}")
+
+
+def test_every_promise_holds_under_torture(folder: Path) -> None:
+    """Nothing lost, nothing twice, all in order, and back in time, after one of each kind of harm."""
+    base = free_base(random.Random())
+    settings = load({"TOUCHLINE_PORT_BASE": str(base), "TOUCHLINE_DATA": str(folder / "data")})
+    plan = make_plan(SEED, len(KINDS), SECONDS, {kind: ACTIONS[kind].weight for kind in KINDS})
+    for step in plan:
+        print(step)
+    outcome = asyncio.run(torture(settings, folder, SEED, plan, SECONDS, print))
+    assert not outcome.violations
+    assert [done.step.action for done in outcome.done if done.not_reached] == []
+    assert outcome.acknowledged > 0
