@@ -23,7 +23,7 @@ def _help(topic: str) -> str:
 
 app = cyclopts.App(
     name="python -m recovery",
-    help="Look after the log: prove that nothing was lost, back up, restore, work on dead letters, look back.",
+    help="Look after the log: prove that nothing was lost, back up, restore, mend dead letters, look back.",
     help_format="plaintext",
     version_flags=[],
 )
