@@ -11,9 +11,9 @@ from storage.recovery_store import Store
 from storage.store_errors import StoreDamagedError
 from storage.store_file import StoreFile
 
-# Steps by the end of their id, `<flow>.<step>`; a test pins those of enrich.
-READ_STEP = "read"
-APPEND_STEP = "append"
+# A test pins these ids; the states of other flows are only counted.
+READ_STEP = "enrich.read"
+APPEND_STEP = "enrich.append"
 _APPEND_VERSION = 1
 
 _TOTALS = """
@@ -94,15 +94,14 @@ def _note(
     found: Contents, directory: Path, file: StoreFile, step: str, key: str, snapped: int, size: int
 ) -> None:
     """Unpickle the states that say where reading and the log were; the others are only counted."""
-    name = step.rpartition(".")[2]
-    if name not in (READ_STEP, APPEND_STEP):
+    if step not in (READ_STEP, APPEND_STEP):
         return
     if size > LONGEST_BYTES:
         raise StoreDamagedError(directory, f"{file.path.name}: state {key!r} of {step} has {size:,} bytes")
     for (data,) in file.rows(_STATE, (bytes,), step, key, snapped):
         try:
             value = load_plain(data)
-            if name == READ_STEP:
+            if step == READ_STEP:
                 found.offsets[key] = _offsets(value)
             else:
                 found.places[key] = _place(value)
