@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from recovery.audit.meter import Bar
-from recovery.replay.code import INSTALLED, CodeUnusableError, load_code
+from recovery.replay.candidate import INSTALLED, CodeUnusableError, load_code
 from recovery.replay.run import NothingToReplayError, Plan, Wish, plan, run_replay
 from recovery.replay.table import show
 from settings import SettingsError, load

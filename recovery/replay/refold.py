@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from recovery.replay.code import Advance
+from recovery.replay.candidate import Advance
 from schemas.fold import advance as installed_advance
 from schemas.fold import minute_of
 from schemas.identity import encode_record

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from recovery.replay.code import Code
+from recovery.replay.candidate import Code
 from recovery.replay.refold import KINDS, Refold
 from schemas.fold import FOLD_VERSION
 from storage.side_schema import SideDifference

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from recovery.audit.meter import Meter
-from recovery.replay.code import Code
+from recovery.replay.candidate import Code
 from recovery.replay.refold import Refold
 from recovery.replay.report import Noted, Report, write_report
 from settings import Settings

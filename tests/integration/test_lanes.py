@@ -114,7 +114,12 @@ def test_shards_dealt_to_two_lanes_and_back_lose_and_repeat_nothing(installation
     assert numbers_in_log(installation) == list(range(600))
     assert [lane.shards for lane in look(installation).lanes] == [[0], [1]]
     produce(installation, range(500, 800))
-    assert command(installation, "deal", "1").returncode == 0
+    back = deal(
+        plan_deal(installation, 1, datetime.now(UTC)),
+        lambda: run_audit(installation, Asked(), Silence()),
+        list,
+    )
+    assert (back.lanes_before, back.lanes_after, len(back.aside)) == (2, 1, 2)
     assert [name.partition(".")[0] for name in stores(installation)] == [
         "enrich-0",
         "enrich-0",

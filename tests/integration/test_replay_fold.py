@@ -12,7 +12,7 @@ import pytest
 
 from local.environment import environment_of
 from recovery.audit.meter import Silence
-from recovery.replay.code import INSTALLED, CodeUnusableError, load_code
+from recovery.replay.candidate import INSTALLED, CodeUnusableError, load_code
 from recovery.replay.report import Report
 from recovery.replay.run import Wish, plan, run_replay
 from schemas.fold import advance
