@@ -21,7 +21,18 @@ from schemas.live import Score, decode_live
 from schemas.raw import RawEvent
 from settings import ROOT, Settings
 from storage.range_reads import RangeReads
+from tests.event_builders import (
+    KICK_OFF,
+    a_cancel_of,
+    a_change_of,
+    a_fixture,
+    a_goal,
+    a_pass,
+    a_period_start,
+    encoded,
+)
 from tests.fixtures.audit_world import AWAY, HOME, World
+from tests.fixtures.log_writer import NewWriter
 
 pytestmark = pytest.mark.integration
 
@@ -61,6 +72,18 @@ def test_installed_fold_changes_nothing_and_leaves_nothing(world: World) -> None
     assert report.saved_images > 8
     assert report.folds.log_versions == {1: 54}
     assert side_schemas(world.database) == []
+
+
+def test_log_that_a_lane_wrote_folds_to_the_same_bytes(new_writer: NewWriter) -> None:
+    """However a record is spaced on the wire, it is stored in one form, and written again in it."""
+    writer = new_writer()
+    goal = a_goal(text="¡Gol! \\ \u2028 \U0001f600")
+    wire = b" " + encoded(a_pass("p1", ingested_at=KICK_OFF)).replace(b",", b" , ")
+    taken_back = a_cancel_of(goal)
+    writer.write(a_fixture(), a_period_start(), goal, wire, taken_back, a_change_of(taken_back, player="é"))
+    writer.settle()
+    report = replay(writer.settings, Wish(load_code(INSTALLED)))
+    assert (report.verdict, report.rows) == ("same", 6)
 
 
 def test_changed_fold_shows_what_it_changes_and_only_that(world: World) -> None:
