@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from schemas.live import decode_live
-from schemas.raw import BroadcastEvent
+from schemas.raw import BroadcastBody, BroadcastEvent
 from storage.connect import connect
 
 _PAGE_EVENTS = 1_000
@@ -13,8 +13,8 @@ WHERE match = %(match)s AND seq > %(seq)s ORDER BY seq LIMIT %(limit)s
 """
 
 
-def passed_at(dsn: str, match: str, clock: int) -> datetime | None:
-    """When the first event at or after so many seconds of the match clock was appended; None without one.
+def passed_at(dsn: str, match: str, moment: tuple[int, int]) -> datetime | None:
+    """When the first event beyond a moment, as (period, seconds), was appended; None without one.
 
     Raises psycopg.Error when the database cannot be asked.
     """
@@ -26,9 +26,12 @@ def passed_at(dsn: str, match: str, clock: int) -> datetime | None:
             ).fetchall()
             for seq, appended_at, payload in rows:  # noqa: B007 - the last one is where the next page begins
                 event = decode_live(payload).event
-                reading = event.body.clock if isinstance(event, BroadcastEvent) else None
-                if reading is not None and reading >= clock:
+                if isinstance(event, BroadcastEvent) and _is_beyond(event.body, moment):
                     found: datetime = appended_at
                     return found
             if len(rows) < _PAGE_EVENTS:
                 return None
+
+
+def _is_beyond(body: BroadcastBody, moment: tuple[int, int]) -> bool:
+    return body.period is not None and body.clock is not None and (body.period, body.clock) > moment

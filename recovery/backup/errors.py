@@ -99,10 +99,10 @@ class NotABackupError(BackupError):
 
 
 class MatchClockError(BackupError):
-    """The log has no event of the match at or after that reading of its clock."""
+    """The log has no event of the match beyond that reading of its clock."""
 
     def __init__(self, match: str, at: str) -> None:
-        super().__init__(f"the log has no event of match {match!r} at {at} or later")
+        super().__init__(f"the log has no event of match {match!r} beyond {at}")
         self.match = match
         self.at = at
         self.remedy = "Look at the match's id and clock (the page or the API show both)."

@@ -1,17 +1,15 @@
 """Which backup is meant: by name, the newest, or the newest of a moment."""
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import psycopg
 
 from recovery.backup.errors import BackupMissingError, MatchClockError, NoBackupBeforeError, PlaceError
 from recovery.backup.manifest import Manifest
 from recovery.backup.place import BackupPlace
+from recovery.matches.clock import read_clock
 from settings import parse_duration
 from storage.match_clock import passed_at
-
-_CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)")
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
@@ -29,18 +27,10 @@ def parse_moment(text: str, now: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def parse_clock(text: str) -> timedelta:
-    """Read a reading of the match clock, `63:12`; raise ValueError."""
-    found = _CLOCK.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f"{text!r} is no reading of a match clock like 63:12")
-    return timedelta(minutes=int(found[1]), seconds=int(found[2]))
-
-
 def moment_of_match(dsn: str, match: str, at: str) -> datetime:
-    """When the log passed a reading of a match's clock; raise MatchClockError, PlaceError."""
+    """When the log passed a moment of the match; raise UnreadableClockError, MatchClockError, PlaceError."""
     try:
-        moment = passed_at(dsn, match, int(parse_clock(at).total_seconds()))
+        moment = passed_at(dsn, match, read_clock(at).reading)
     except psycopg.Error as error:
         raise PlaceError("PostgreSQL", str(error).strip() or type(error).__name__) from error
     if moment is None:

@@ -150,7 +150,7 @@ def test_a_match_clock_leads_to_the_backup_before_it(
     fill(make_store(tmp_path / "recovery" / "enrich-0"))
     moment = moment_of_match(settings.postgres, HOME, "05:00")
     row = world.database.execute(
-        "SELECT min(appended_at) FROM events WHERE match = %s AND seq >= 7", (HOME,)
+        "SELECT min(appended_at) FROM events WHERE match = %s AND seq >= 8", (HOME,)
     ).fetchone()
     assert row == (moment,)
     place = BackupPlace(settings.backup_place)

@@ -16,7 +16,7 @@ from recovery.backup.manifest import (
 )
 from recovery.backup.place import Listed
 from recovery.backup.prune import Retention, plan
-from recovery.backup.selection import parse_clock, parse_moment
+from recovery.backup.selection import parse_moment
 from recovery.stores.looks import Unknown
 
 NOW = datetime(2026, 5, 30, 12, tzinfo=UTC)
@@ -88,10 +88,3 @@ def test_moments_are_times_or_so_long_ago() -> None:
     assert parse_moment("2026-05-30 12:00", NOW) == NOW
     with pytest.raises(ValueError, match="neither a time"):
         parse_moment("yesterday", NOW)
-
-
-def test_a_match_clock_is_minutes_and_seconds() -> None:
-    assert parse_clock("63:12") == timedelta(minutes=63, seconds=12)
-    assert parse_clock("120:00") == timedelta(hours=2)
-    with pytest.raises(ValueError, match="match clock"):
-        parse_clock("63:60")
