@@ -75,6 +75,8 @@ class FaultProxy:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pass_on(reader, far_writer))
                 both.create_task(self._pass_on(far_reader, writer))
+        except asyncio.CancelledError:
+            pass  # the proxy is closed, and its server asks how its tasks ended
         finally:
             self._open -= ends
             for end in ends:

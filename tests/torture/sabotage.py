@@ -47,7 +47,7 @@ def _drop_what_was_seen(module: ModuleType) -> None:
     module.FingerprintRing.mark = mark_with_authority
 
 
-def _compare_keys_of_tops(module: ModuleType) -> None:
+def _compare_keys_of_tops(module: Any) -> None:
     """Take stream and log for one history when the events at the stream's end have the same key."""
     import settings
     from schemas.live import decode_live
@@ -73,7 +73,7 @@ def _compare_keys_of_tops(module: ModuleType) -> None:
     module.has_parted = has_another_key
 
 
-def _look_up_first(module: ModuleType) -> None:
+def _look_up_first(module: Any) -> None:
     """Find the known keys before the shard is locked, so before an append that is under way commits."""
 
     def look_up_and_lock(connection: Any, expected: Sequence[Any], keys: Sequence[bytes]) -> Any:
