@@ -30,6 +30,7 @@ AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.
 DryRun = Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")]
 # A status older than this is of an archiver that no longer runs.
 _FRESH_SECONDS = 15.0
+_TABLE_WIDTH = 140  # a name and a moment are no use when they are cut
 
 
 def spool_of(settings: Settings) -> Path:
@@ -143,7 +144,7 @@ def _show(listing: Listing) -> None:
             f"{sum(shard.position for shard in record.shards):,}",
         )
     if listing.backups:
-        Console(soft_wrap=True).print(table)
+        Console(width=_TABLE_WIDTH).print(table)
     else:
         tell(f"no base backup in {listing.place}")
     for name in listing.unfinished:

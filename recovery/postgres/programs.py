@@ -55,6 +55,26 @@ class ServerUser(NamedTuple):
     gid: int
 
 
+def as_user(argv: Sequence[str], user: ServerUser | None, folder: Path) -> list[str]:
+    """Wrap a command so that root hands it over; it still comes to its folder below one closed to the user.
+
+    One capability does that, and nothing else of root's power stays.
+    """
+    if user is None:
+        return list(argv)
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        remedy = "Install util-linux, or run this as an ordinary user."
+        raise ProgramFailedError("setpriv", "is not here, and the server refuses to run as root", remedy)
+    become = ["--reuid", str(user.uid), "--regid", str(user.gid), "--clear-groups"]
+    kept = "-all"
+    if not all(parent.stat().st_mode & 0o001 for parent in folder.absolute().parents):
+        kept = "-all,+dac_override"
+        # The change of user must not take the capability away.
+        become += ["--securebits", "+no_setuid_fixup", "--ambient-caps", kept]
+    return [setpriv, *become, "--inh-caps", kept, "--bounding-set", kept, "--", *argv]
+
+
 def server_user() -> ServerUser | None:
     """Whom root hands a server to; None for anybody else, who runs it as himself."""
     if os.geteuid() != 0:

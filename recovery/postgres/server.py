@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 
 from recovery.postgres.errors import ServerFailedError, TargetNotReachedError
-from recovery.postgres.programs import Programs, ServerUser
+from recovery.postgres.programs import Programs, ServerUser, as_user
 from recovery.postgres.target import Target
 from storage.connect import connect
 from storage.new_lives import NewLife, begin_new_lives
@@ -47,15 +47,12 @@ class RestoredServer:
         argv += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                argv,
+                as_user(argv, user, data),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",  # a server that may not enter the caller's warns
                 start_new_session=True,
-                user=user.uid if user else None,
-                group=user.gid if user else None,
-                extra_groups=[] if user else None,
             )
 
     def wait(self, dsn: str, target: Target, look: Callable[[], None]) -> None:
