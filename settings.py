@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # dataflows.deliver
     stream_retention: int = 500_000  # events kept in a shard's stream, at least
-    deliver_to: str = "streams,live-events,dead-letters"
+    deliver_to: str = "streams,live-events,dead-letters"  # the targets of this relay
 
     # recovery
     backup: str = ""  # a folder or s3://bucket/prefix; empty: `backups` in the data folder
@@ -168,6 +168,27 @@ def _with_local_addresses(settings: Settings) -> Settings:
         broadcast_url=settings.broadcast_url or settings.url("simulator") + "/broadcast",
         social_url=settings.social_url or settings.url("simulator") + "/social",
     )
+
+
+def variables_of(settings: Settings) -> dict[str, str]:
+    """The variables that make `load()` return these settings."""
+    values = {f.name: getattr(settings, f.name) for f in msgspec.structs.fields(Settings)}
+    return {PREFIX + name.upper(): _text(value) for name, value in values.items()}
+
+
+def environment_for(settings: Settings) -> dict[str, str]:
+    """Our own environment with these settings in it: what a program of ours is started with."""
+    ours = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+    ours.pop("BYTEWAX_RECOVERY_DIRECTORY", None)
+    return ours | variables_of(settings)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, timedelta):
+        return f"{value // timedelta(microseconds=1)}us"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
 
 
 def bytewax_recovery_directory() -> str | None:

@@ -34,24 +34,27 @@ from storage.relay_reads import Letter, LogRun
 
 def build(
     settings: Settings,
-    streams: tuple[Source[Look], Sink[Task]],
-    live_events: tuple[Source[LogRun], Sink[list[KafkaRecord]]],
-    dead_letters: tuple[Source[list[Letter]], Sink[list[KafkaRecord]]],
+    streams: tuple[Source[Look], Sink[Task]] | None,
+    live_events: tuple[Source[LogRun], Sink[list[KafkaRecord]]] | None,
+    dead_letters: tuple[Source[list[Letter]], Sink[list[KafkaRecord]]] | None,
 ) -> Dataflow:
-    """Wire the three branches; each is given as its source and its sink."""
+    """Wire the branches; each is given as its source and its sink, or left out."""
     flow = Dataflow("deliver")
 
-    looks = op.input("look", flow, streams[0])
-    tasks = op.flat_map("plan", looks, planner(settings.stream_retention))
-    op.output("repair", tasks, streams[1])
+    if streams is not None:
+        looks = op.input("look", flow, streams[0])
+        tasks = op.flat_map("plan", looks, planner(settings.stream_retention))
+        op.output("repair", tasks, streams[1])
 
-    runs = op.input("read_log", flow, live_events[0])
-    events = op.map("shape", runs, live_records(settings.topic_prefix))
-    op.output("produce", events, live_events[1])
+    if live_events is not None:
+        runs = op.input("read_log", flow, live_events[0])
+        events = op.map("shape", runs, live_records(settings.topic_prefix))
+        op.output("produce", events, live_events[1])
 
-    letters = op.input("read_letters", flow, dead_letters[0])
-    copies = op.map("copy", letters, letter_records(settings.topic_prefix))
-    op.output("send", copies, dead_letters[1])
+    if dead_letters is not None:
+        letters = op.input("read_letters", flow, dead_letters[0])
+        copies = op.map("copy", letters, letter_records(settings.topic_prefix))
+        op.output("send", copies, dead_letters[1])
     return flow
 
 

@@ -15,7 +15,7 @@ import settings as configuration
 from dataflows.kafka_looks import LettersLooker, LiveEventsLooker
 from dataflows.polling import PollingSource
 from dataflows.stream_looks import Look, StreamLooker
-from settings import Settings
+from settings import Settings, SettingsError
 from sinks.hand import Hand
 from sinks.kafka_outlet import KafkaOutlet, KafkaOutletSink, KafkaRecord
 from sinks.reach import Reach
@@ -27,6 +27,7 @@ from telemetry.log import Log, configure
 _STREAMS = "deliver.streams"
 _LIVE_EVENTS = "deliver.live_events"
 _LETTERS = "deliver.letters"
+_TARGETS = {"streams", "live-events", "dead-letters"}
 # Where cores are short, lanes and gateways go first: they have a fan waiting, and
 # the relay only when they failed. A third of their share is left to it.
 _NICENESS = 5
@@ -34,21 +35,38 @@ _NICENESS = 5
 
 @dataclass(frozen=True)
 class Relay:
-    """What `deliver.build` needs: each target as its source and its sink."""
+    """What `deliver.build` needs: each target as its source and its sink, None for one that is not filled."""
 
     settings: Settings
-    streams: tuple[Source[Look], Sink[Task]]
-    live_events: tuple[Source[LogRun], Sink[list[KafkaRecord]]]
-    dead_letters: tuple[Source[list[Letter]], Sink[list[KafkaRecord]]]
+    streams: tuple[Source[Look], Sink[Task]] | None
+    live_events: tuple[Source[LogRun], Sink[list[KafkaRecord]]] | None
+    dead_letters: tuple[Source[list[Letter]], Sink[list[KafkaRecord]]] | None
 
 
 def open_relay() -> Relay:
     """Read the settings and prepare the edges; servers are first asked when the flow runs."""
     configure()
     settings = configuration.load()
+    targets = _targets(settings)
     _tune_interpreter()
     os.nice(_NICENESS)
-    return Relay(settings, _streams(settings), _live_events(settings), _dead_letters(settings))
+    return Relay(
+        settings,
+        _streams(settings) if "streams" in targets else None,
+        _live_events(settings) if "live-events" in targets else None,
+        _dead_letters(settings) if "dead-letters" in targets else None,
+    )
+
+
+def _targets(settings: Settings) -> set[str]:
+    """The targets to fill; a drill beside a live installation fills its own streams only."""
+    named = {name.strip() for name in settings.deliver_to.split(",")}
+    if not named <= _TARGETS:
+        raise SettingsError(
+            "TOUCHLINE_DELIVER_TO",
+            f"{settings.deliver_to!r}: name one or more of {', '.join(sorted(_TARGETS))}",
+        )
+    return named
 
 
 def _tune_interpreter() -> None:

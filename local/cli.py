@@ -62,6 +62,7 @@ def up(
     platform: Annotated[bool, Parameter(negative="")] = False,
     brokers: Literal[1, 3] | None = None,
     lanes: int = 1,
+    only: tuple[Literal["kafka", "postgres", "redis"], ...] = (),
 ) -> int:
     """Start the servers and stay in front until Ctrl-C.
 
@@ -77,7 +78,11 @@ def up(
         Three: replication 3, two in sync, a rack each. By default one; fixed for the life of a data folder.
     lanes
         How many processes share the work of enrich.
+    only
+        Just this server (may be given again), without making topics and tables.
     """
+    if only:
+        return _in_front(_up_only(configuration.load(), only))
     return _in_front(_up(configuration.load(), platform, brokers, lanes))
 
 
@@ -182,6 +187,16 @@ async def _up(loaded: Settings, platform: bool, brokers: int | None, lanes: int)
         if platform:
             await stack.start_platform(lanes)
             board.say(f"page   {loaded.url('gateway')}\nAPI    {loaded.url('api')}/schema")
+        board.say("all up; Ctrl-C or ./dev down stops")
+        with board.live():
+            await asyncio.Event().wait()
+    return 0
+
+
+async def _up_only(loaded: Settings, only: tuple[str, ...]) -> int:
+    board = Board(Console(), time.time)
+    async with running(loaded, None, board.say, board.changed) as stack:
+        await stack.start_only(only)
         board.say("all up; Ctrl-C or ./dev down stops")
         with board.live():
             await asyncio.Event().wait()

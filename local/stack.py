@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
@@ -84,6 +84,17 @@ class Stack:
         self._servers = tuple(child.name for child in children)
         await self.supervisor.start(children)
         await asyncio.to_thread(prepare, self.settings, self._brokers)
+
+    async def start_only(self, names: Sequence[str]) -> None:
+        """Start some of the servers, and make nothing in them."""
+        children: list[Child] = []
+        if "kafka" in names:
+            children += await asyncio.to_thread(kafka.children, self.settings, self._brokers, self._say)
+        if "postgres" in names:
+            children.append(postgres.child(self.settings))
+        if "redis" in names:
+            children.append(redis.child(self.settings))
+        await self.start(children)
 
     async def start_platform(self, lanes: int) -> None:
         """Start ingest, enrich, deliver, gateway and api; return when they are ready."""

@@ -29,6 +29,7 @@ app = cyclopts.App(
 )
 _add(app, "audit", "recovery.audit.command:audit")
 _add(app, "deadletters", "recovery.deadletters.command:app")
+_add(app, "drill", "recovery.drill.command:drill")
 _add(app, "inspect", "recovery.stores.inspect_command:inspect")
 _add(app, "lanes", "recovery.lanes.command:app")
 _add(app, "match", "recovery.matches.command:match")

@@ -68,7 +68,8 @@ def as_user(argv: Sequence[str], user: ServerUser | None, folder: Path) -> list[
         raise ProgramFailedError("setpriv", "is not here, and the server refuses to run as root", remedy)
     become = ["--reuid", str(user.uid), "--regid", str(user.gid), "--clear-groups"]
     kept = "-all"
-    if not all(parent.stat().st_mode & 0o001 for parent in folder.absolute().parents):
+    places = [*folder.absolute().parents, *Path(argv[0]).absolute().parents]
+    if not all(parent.stat().st_mode & 0o001 for parent in places if parent.exists()):
         kept = "-all,+dac_override"
         # The change of user must not take the capability away.
         become += ["--securebits", "+no_setuid_fixup", "--ambient-caps", kept]

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -27,7 +27,15 @@ _LAST_COMMIT = re.compile(r"last completed transaction was at log time (\S+ \S+)
 class RestoredServer:
     """A PostgreSQL server of its own on loopback; it goes on when this process ends, unless stopped."""
 
-    def __init__(self, data: Path, port: int, programs: Programs, user: ServerUser | None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        port: int,
+        programs: Programs,
+        user: ServerUser | None,
+        wrapped_in: Sequence[str] = (),
+    ) -> None:
+        """`wrapped_in` is a command that becomes the server, such as one that ties its life to ours."""
         self.data = data
         self.port = port
         self.log = data.with_name(f"{data.name}.log")
@@ -47,7 +55,7 @@ class RestoredServer:
         argv += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                as_user(argv, user, data),
+                as_user([*wrapped_in, *argv], user, data),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
