@@ -38,7 +38,10 @@ class Flow:
         self.put("counted")
 
     def put(self, name: str, text: str = "") -> None:
-        self.folder.joinpath(name).write_text(text)
+        """Whole at once: the flow reads at any moment."""
+        written = self.folder / f"{name}.written"
+        written.write_text(text)
+        written.rename(self.folder / name)
 
     def has(self, name: str) -> bool:
         return self.folder.joinpath(name).exists()
