@@ -15,7 +15,7 @@ from dataflows.recovery_store import prepare_recovery
 from schemas.raw import RAW_TOPICS
 from settings import Settings
 from sinks.committer import Committer, Limits
-from sinks.event_log import EventLogSink
+from sinks.event_log import EventLogSink, part_of_shard
 from sinks.live_streams import LivePublisher
 from sources.kafka import KafkaSource, consumer_config
 from sources.topic_lives import describe_topics
@@ -49,9 +49,9 @@ def open_lane() -> Lane:
     settings = configuration.load()
     telemetry.configure()
     numbers = _number_topics(settings)
-    prepare_recovery(settings.store_wait)
-    _tune_interpreter()
     shards = [shard for shard in range(settings.shards) if shard % settings.lane_count == settings.lane_index]
+    prepare_recovery(settings.store_wait, [part_of_shard(shard) for shard in shards])
+    _tune_interpreter()
     publisher = LivePublisher(settings.redis, settings.live_backlog_rows)
     committer = Committer(
         settings.postgres,

@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -64,29 +65,34 @@ def hold_store(directory: Path) -> HeldStore:
     return HeldStore(directory, _lock(directory))
 
 
-def prepare_in_child(directory: Path, partitions: int = 1, wait: timedelta = timedelta()) -> HeldStore:
+def prepare_in_child(
+    directory: Path, partitions: int = 1, wait: timedelta = timedelta(), keys: Sequence[str] = ()
+) -> HeldStore:
     """Lock a store, create it when missing, delete what no closed flow epoch wrote.
 
     Call it before the flow starts, in process 0 of a cluster only, and keep
     the result as long as the flow runs. `wait` is for a hand-over: so long
-    may the lane before take to leave the store. Raises StoreInUseError,
-    PrepareError. A crash in between leaves no store or a whole one.
+    may the lane before take to leave the store. A store with other state keys
+    than `keys`, if given, is put aside. Raises StoreInUseError, PrepareError.
+    A crash in between leaves no store or a whole one.
     """
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
     held = HeldStore(directory, _lock_within(directory, wait))
     try:
-        prepare_held(held, partitions)
+        prepare_held(held, partitions, keys)
     except PrepareError:
         held.release()
         raise
     return held
 
 
-def prepare_held(held: HeldStore, partitions: int = 1) -> None:
+def prepare_held(held: HeldStore, partitions: int = 1, keys: Sequence[str] = ()) -> None:
     """The same for a store that is locked already; raise PrepareError."""
     directory = held.directory
     argv = [sys.executable, "-m", "recovery", "prepare", str(directory), "--partitions", str(partitions)]
+    if keys:
+        argv += ["--keys", ",".join(keys)]
     try:
         child = subprocess.run(
             argv,
@@ -100,6 +106,7 @@ def prepare_held(held: HeldStore, partitions: int = 1) -> None:
         raise PrepareError(directory, f"not done within {_PREPARED_WITHIN_SECONDS} s") from error
     if child.returncode != 0:
         raise PrepareError(directory, child.stderr.strip() or f"exit status {child.returncode}")
+    sys.stderr.write(child.stderr)
 
 
 def _lock_within(directory: Path, wait: timedelta) -> int:

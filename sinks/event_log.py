@@ -12,6 +12,11 @@ STATE_VERSION = 1
 LogState = tuple[int, int, bytes]  # version, position, chain
 
 
+def part_of_shard(shard: int) -> str:
+    """The key of a shard in a dataflow, and of its state in a recovery store."""
+    return f"{shard:03d}"
+
+
 class _ShardPartition(StatefulSinkPartition[EventBatch, LogState]):
     def __init__(self, committer: Committer, shard: int) -> None:
         self._committer = committer
@@ -38,7 +43,7 @@ class EventLogSink(FixedPartitionedSink[EventBatch, LogState]):
 
     def __init__(self, committer: Committer, shards: Sequence[int]) -> None:
         self._committer = committer
-        self._parts = [f"{shard:03d}" for shard in shards]
+        self._parts = [part_of_shard(shard) for shard in shards]
         self._index = {part: index for index, part in enumerate(self._parts)}
 
     def list_parts(self) -> list[str]:

@@ -23,6 +23,7 @@ from recovery.backup.create import create
 from recovery.backup.manifest import Manifest, decode_manifest
 from recovery.backup.place import BackupPlace
 from recovery.backup.selection import moment_of_match
+from recovery.prepare import prepare_in_child
 from recovery.stores.inspect_command import inspect
 from recovery.stores.looks import KafkaLook, LogLook
 from recovery.stores.restore_command import restore, rewind
@@ -317,3 +318,18 @@ def test_the_commands_run_from_a_shell(installation: Settings, make_store: MakeS
     made = run_recovery(installation, "backup", "create", "--json")
     assert made.status == 0, made.err
     assert BackupPlace(installation.backup_place).manifest(made.json["name"]).store_names == ["enrich-0"]
+
+
+def test_a_store_of_other_shards_is_put_aside_and_a_new_one_made(
+    make_store: MakeStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Swapped between lanes, Bytewax would end each start on it; a lane can do without."""
+    store = make_store(tmp_path / "enrich-0")
+    fill(store)
+    prepare_in_child(store, keys=["000", "002"]).release()
+    assert read_store(store).resume_epoch > 1
+    prepare_in_child(store, keys=["001", "003"]).release()
+    assert read_store(store).resume_epoch == 1
+    (aside,) = tmp_path.glob("enrich-0.before-*")
+    assert read_store(aside).resume_epoch > 1
+    assert "holds the shards 000, which are not this lane's" in capfd.readouterr().err

@@ -146,6 +146,8 @@ def test_what_is_looked_up_before_the_lock_is_appended_twice(
             way = await FaultProxy.listening("lane to postgres", installation.port("postgres"))
             await stage.relay()
             await stage.lane(sabotage.LOOK_UP_FIRST if is_sabotaged else "", postgres_port=way.port)
+            await stage.say(a_reading("r-0"))  # with it the match is known: that row has a key of its own
+            await stage.holds(1)
             with psycopg.connect(installation.postgres, autocommit=True) as gatekeeper:
                 gatekeeper.execute("SELECT pg_advisory_lock(%s)", (_GATE,))
                 await stage.say(a_reading("r-1"))
@@ -158,7 +160,7 @@ def test_what_is_looked_up_before_the_lock_is_appended_twice(
             return await stage.broken()
 
     broken = asyncio.run(play())
-    assert broken == ({TWICE, ORDER} if is_sabotaged else set())
+    assert {TWICE, ORDER} <= broken if is_sabotaged else not broken
 
 
 def _waiting(stage: Stage) -> int:
