@@ -14,7 +14,7 @@ from rich.console import Console
 
 import settings as configuration
 from settings import Settings
-from tests.torture.actions import edges, processes, servers
+from tests.torture.actions import edges, failovers, processes, servers
 from tests.torture.actions.registry import ACTIONS
 from tests.torture.load import LoadFailedError
 from tests.torture.plan import Step, make_plan, part_of_plan
@@ -22,7 +22,7 @@ from tests.torture.report import Outcome, show
 from tests.torture.run import torture
 from tests.torture.shrink import shrink
 
-_REGISTERED = (edges, processes, servers)  # importing them is what fills ACTIONS
+_REGISTERED = (edges, failovers, processes, servers)  # importing them is what fills ACTIONS
 _EACH_SECONDS = 6.0  # an action and what follows it, on average
 CLEAN, BROKEN, COULD_NOT_RUN = 0, 1, 2
 

@@ -130,7 +130,7 @@ async def _judge(rig: Rig, day: MatchDay, pulse: Pulse, fans: Sequence[LastingFa
     log = await asyncio.to_thread(log_by_match, rig.settings)
     await fans_reach(fans, log, _FANS_WITHIN)
     for number, fan in enumerate(fans, 1):
-        outcome.violations += check_fan(f"fan {number}", fan, log, is_history_lost=False)
+        outcome.violations += check_fan(f"fan {number}", fan, log, rig.is_history_lost)
         lives = [life for lives in fan.lives.values() for life in lives]
         outcome.fans[f"fan {number}"] = {
             "events": sum(len(life.events) for life in lives),
