@@ -16,7 +16,7 @@ import psycopg
 from schemas.batch import EventBatch
 from sinks.live_streams import Delivery, LiveStats
 from sinks.outages import Verdict, judge
-from sinks.redo import redo
+from sinks.redo import check_history, redo
 from sinks.shard_log import KnownInLog, Prepared, ShardLog
 from sinks.transaction import Work, copies_of, deliveries_of, expectations
 from storage import resume
@@ -37,6 +37,8 @@ from telemetry.log import Log
 
 _CHECKPOINT_EVERY = timedelta(seconds=1)
 _IDLE_SECONDS = 1.0
+# How late a lane notices that a failover took rows of a shard that is quiet.
+_HISTORY_EVERY = timedelta(seconds=5)
 
 NEW_LIFE = "log.new_life_begun"
 REDONE = "append.redone"
@@ -103,6 +105,7 @@ class Committer:
         self._writer: psycopg.Connection | None = None  # of the committer's thread
         self._refused_rows = 0  # as the publisher counts them
         self._thread: threading.Thread | None = None
+        self._watched_at = clock()
         self.counts: Counter[str] = Counter()
 
     # -- called by the workers of the lane
@@ -204,6 +207,8 @@ class Committer:
                     works = self._take()
                 if works:
                     self._commit(works)
+                self._watch_history()
+                if works:
                     continue
                 self._checkpoint_idle_shards()
                 if self._closing:
@@ -341,6 +346,24 @@ class Committer:
             return
         for log, checkpoint in zip(idle, checkpoints, strict=True):
             log.checkpointed_at, log.checkpointed_offsets = now, checkpoint.next_offsets
+
+    def _watch_history(self) -> None:
+        """Raise HistoryLostError when the database lost what was committed to a shard that is quiet.
+
+        A failover may take rows away, and where nothing is written no append
+        notices: what the database lost would stay away until the next event.
+        """
+        now = self._clock()
+        if abs(now - self._watched_at) < _HISTORY_EVERY:  # a clock may jump back
+            return
+        self._watched_at = now
+        with self._changed:
+            quiet = [log for log in self._logs.values() if not log.pending]
+        try:
+            for log in quiet:
+                check_history(self._writer_connection(), log)
+        except psycopg.Error as error:
+            _log.warning(POSTPONED, detail=str(error).strip())
 
     def _writer_connection(self) -> psycopg.Connection:
         if self._writer is None or self._writer.closed or self._writer.broken:

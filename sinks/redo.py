@@ -97,7 +97,7 @@ def _attempt(
         grouped.setdefault(work.log, []).extend(work.batches)
     for log, batches in grouped.items():
         if log.is_stale:
-            _check_history(connection, log)
+            check_history(connection, log)
             log.reset(read_head(connection, log.shard))
         if log.is_crowded:
             log.evict()
@@ -119,7 +119,7 @@ def _attempt(
     return pieces
 
 
-def _check_history(connection: psycopg.Connection, log: ShardLog) -> None:
+def check_history(connection: psycopg.Connection, log: ShardLog) -> None:
     """Stop when the log no longer has what was committed to it: a failover or a restore took rows away.
 
     Going on would bury them. A new life begins, and the next start reads on

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import closing
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -57,6 +58,19 @@ def test_an_event_that_postgres_refuses_becomes_a_letter_alone(
     assert [live.event.source_event_id for live in log_of(database)] == ["p1", "p2", "g1"]
     assert letters_of(database) == [(letters.REFUSED_BY_STORAGE, 2)]
     assert_sound(database)
+
+
+def test_rows_that_the_database_lost_are_missed_also_where_nothing_is_written(
+    new_writer: NewWriter, database: psycopg.Connection
+) -> None:
+    """A match that is over brings no append that would notice; the lane looks by itself."""
+    writer = new_writer()
+    writer.write(*[a_pass(f"p{n}") for n in range(10)])
+    writer.settle()
+    database.execute("DELETE FROM events WHERE shard = %s AND position > 7", (SHARD,))
+    (fatal,) = eventually(lambda: writer.fatal, timedelta(seconds=30))
+    assert isinstance(fatal, HistoryLostError)
+    assert (fatal.committed, fatal.head) == (10, 7)
 
 
 def test_rows_that_the_database_lost_are_not_buried(

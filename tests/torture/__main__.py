@@ -7,14 +7,14 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from cyclopts import App, Parameter, validators
 from rich.console import Console
 
 import settings as configuration
 from settings import Settings
-from tests.torture.actions import edges, failovers, processes, servers
+from tests.torture.actions import edges, failovers, migrations, processes, servers
 from tests.torture.actions.registry import ACTIONS
 from tests.torture.load import LoadFailedError
 from tests.torture.plan import Step, make_plan, part_of_plan
@@ -22,7 +22,7 @@ from tests.torture.report import Outcome, show
 from tests.torture.run import torture
 from tests.torture.shrink import shrink
 
-_REGISTERED = (edges, failovers, processes, servers)  # importing them is what fills ACTIONS
+_REGISTERED = (edges, failovers, migrations, processes, servers)  # importing them is what fills ACTIONS
 _EACH_SECONDS = 6.0  # an action and what follows it, on average
 CLEAN, BROKEN, COULD_NOT_RUN = 0, 1, 2
 
@@ -47,6 +47,7 @@ def run(
     plan_only: Annotated[bool, Parameter(name="--dry-run", negative="")] = False,
     is_shrunk: Annotated[bool, Parameter(name="--shrink", negative="")] = False,
     shrink_seconds: float = 1800.0,
+    patience: Annotated[float, Parameter(validator=validators.Number(gte=1))] = 1.0,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Make a plan from the seed, print it, run it, judge.
@@ -71,6 +72,8 @@ def run(
         After a failure run parts of the plan again, down to a small one that still fails.
     shrink_seconds
         How long that may take.
+    patience
+        Stretches every bound so many times, for a machine that is busy or slow.
     as_json
         Print the receipt as JSON on standard output; the rest goes to standard error.
     """
@@ -93,12 +96,34 @@ def run(
     if plan_only:
         return CLEAN
     try:
-        return asyncio.run(
-            _torture(configuration.load(), seed, plan, lasts, is_shrunk, shrink_seconds, as_json)
-        )
+        loaded = configuration.load()
+        once = Run(loaded, _folder(loaded), seed, lasts, patience, console)
+        return asyncio.run(_torture(once, plan, shrink_seconds if is_shrunk else 0.0, as_json))
     except LoadFailedError as error:
         sys.stderr.write(f"the run says nothing: {error}\n")
         return COULD_NOT_RUN
+
+
+class Run(NamedTuple):
+    """All of a run but its plan, so that parts of one can be run again."""
+
+    settings: Settings
+    folder: Path
+    seed: int
+    seconds: float
+    patience: float
+    console: Console
+
+    async def once(self, plan: Sequence[Step]) -> Outcome:
+        """Run a plan in an empty folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        base, data = str(self.settings.port_base), str(self.folder / "data")
+        own = configuration.load({"TOUCHLINE_PORT_BASE": base, "TOUCHLINE_DATA": data})
+        say = partial(self.console.print, highlight=False, markup=False)
+        outcome = await torture(own, self.folder, self.seed, plan, self.seconds, say, self.patience)
+        (self.folder / "receipt.json").write_text(outcome.as_json())
+        return outcome
 
 
 def _is_named(name: str, names: str) -> bool:
@@ -107,60 +132,38 @@ def _is_named(name: str, names: str) -> bool:
     )
 
 
-async def _torture(
-    settings: Settings,
-    seed: int,
-    plan: Sequence[Step],
-    seconds: float,
-    is_shrunk: bool,
-    shrink_seconds: float,
-    as_json: bool,
-) -> int:
-    console = Console(stderr=as_json)
-    outcome = await _once(settings, seed, plan, seconds, console)
-    show(outcome, console)
+async def _torture(run: Run, plan: Sequence[Step], shrink_seconds: float, as_json: bool) -> int:
+    outcome = await run.once(plan)
+    show(outcome, run.console)
     if as_json:
         print(outcome.as_json())
     if outcome.is_clean:
         return CLEAN
-    console.print(f"seed {seed}; the plan is above, the logs are in {_folder(settings)}")
-    if is_shrunk:
-        kept = settings.data / f"torture-seed-{seed}"
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(
-            _folder(settings), kept, ignore=shutil.ignore_patterns("kafka-*", "postgres", "redis")
-        )
-        deadline = time.monotonic() + shrink_seconds
-
-        async def fails(steps: Sequence[Step]) -> bool:
-            again = await _once(settings, seed, part_of_plan(steps), seconds, console)
-            return not again.is_clean
-
-        small = await shrink(plan, fails, lambda: time.monotonic() < deadline)
-        console.print(f"still fails with --step {','.join(str(each.number) for each in small)}:")
-        for each in small:
-            console.print(str(each), highlight=False)
+    run.console.print(f"seed {run.seed}; the plan is above, the logs are in {run.folder}")
+    if shrink_seconds:
+        await _shrink(run, plan, shrink_seconds)
     return BROKEN
+
+
+async def _shrink(run: Run, plan: Sequence[Step], seconds: float) -> None:
+    """Find and print a small part of a plan that still fails; the logs of the whole one are kept."""
+    kept = run.folder.with_name(f"{run.folder.name}-seed-{run.seed}")
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(run.folder, kept, ignore=shutil.ignore_patterns("kafka-*", "postgres", "redis"))
+    run.console.print(f"shrinking; the logs of the whole plan are in {kept}")
+    deadline = time.monotonic() + seconds
+
+    async def fails(steps: Sequence[Step]) -> bool:
+        return not (await run.once(part_of_plan(steps))).is_clean
+
+    small = await shrink(plan, fails, lambda: time.monotonic() < deadline)
+    run.console.print(f"still fails with --step {','.join(str(step.number) for step in small)}:")
+    for step in small:
+        run.console.print(str(step), highlight=False)
 
 
 def _folder(settings: Settings) -> Path:
     return settings.data / "torture"
-
-
-async def _once(
-    settings: Settings, seed: int, plan: Sequence[Step], seconds: float, console: Console
-) -> Outcome:
-    """One run in an empty folder."""
-    folder = _folder(settings)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    own = configuration.load(
-        {"TOUCHLINE_PORT_BASE": str(settings.port_base), "TOUCHLINE_DATA": str(folder / "data")}
-    )
-    say = partial(console.print, highlight=False, markup=False)
-    outcome = await torture(own, folder, seed, plan, seconds, say)
-    (folder / "receipt.json").write_text(outcome.as_json())
-    return outcome
 
 
 if __name__ == "__main__":

@@ -54,10 +54,13 @@ def environment_under_torture(folder: Path, part: str, sabotage: str = "") -> di
 class Rig:
     """What the actions work on. Everything runs in this process's event loop or is its child."""
 
-    def __init__(self, settings: Settings, folder: Path, supervisor: Supervisor, say: Say) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, supervisor: Supervisor, say: Say, patience: float
+    ) -> None:
         self.settings = settings  # straight to the servers: for the checker and the load
         self.folder = folder
         self.say = say
+        self.patience = patience  # how many times as slow as an idle machine this one may be
         self.proxies: dict[str, FaultProxy] = {}  # "enrich-0 to postgres"
         self.errands: dict[str, list[Errand]] = {}  # done before the next start of a part
         self.violations: list[tuple[str, str]] = []  # promise, what was seen
@@ -111,10 +114,11 @@ class Rig:
 
     async def until(self, predicate: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait for something of this process; raise NotInTimeError."""
-        deadline = asyncio.get_running_loop().time() + seconds
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds * self.patience
         while not predicate():
-            if asyncio.get_running_loop().time() > deadline:
-                raise NotInTimeError(f"waited {seconds:g} s for {what}")
+            if clock() > deadline:
+                raise NotInTimeError(f"waited {seconds * self.patience:g} s for {what}")
             await asyncio.sleep(_LOOKS_EVERY_SECONDS)
 
     async def restart(self, part: str, errand: Errand) -> None:
@@ -130,14 +134,13 @@ class Rig:
 
         self.errands.setdefault(part, []).append(do_it)
         await self.kill(part)
-        async with asyncio.timeout(60):
-            await done.wait()
+        await self.until(done.is_set, 60, f"what is done while {part} is down")
         await self.until_up(part)
 
     async def until_serves(self, server: str, seconds: float = 60) -> None:
         """Wait until a server answers its probe again."""
         probe = self.watch(server).child.probe
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds * self.patience):
             while True:
                 with suppress(NotReadyError):
                     await probe()
@@ -213,11 +216,13 @@ def _second(child: Child, store: Path) -> Child:
 
 
 @asynccontextmanager
-async def running_rig(settings: Settings, folder: Path, say: Say, sabotage: str = "") -> AsyncIterator[Rig]:
+async def running_rig(
+    settings: Settings, folder: Path, say: Say, patience: float = 1.0, sabotage: str = ""
+) -> AsyncIterator[Rig]:
     """Start servers and platform; stop all at the end."""
     settings = with_changes(settings, shards=SHARDS)
     async with running(settings, 1, say, lambda _: None) as stack:
-        rig = Rig(stack.settings, folder, stack.supervisor, say)
+        rig = Rig(stack.settings, folder, stack.supervisor, say, patience)
         try:
             await _open_edges(rig)
             outside = [rig.proxies["all to kafka"].port]
