@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -174,6 +175,18 @@ async def postgres_lossy_failover(rig: Rig, draw: Random) -> None:
         await _take_over(rig, standby, draw)
 
 
+@action(bound=_FAILOVER_BOUND)
+async def postgres_restored(rig: Rig, draw: Random) -> None:
+    """PostgreSQL is restored to an earlier point, while Redis, gateway, stores and fans are ahead of it."""
+    rig.is_history_lost = True
+    primary = rig.watch("postgres").child
+    copy = rig.settings.data / "postgres" / "beside"
+    await asyncio.to_thread(_copy_primary, primary, copy, rig.settings.port("postgres"))
+    await asyncio.sleep(draw.uniform(4, 8))
+    async with _held_down(rig, "postgres") as before_it_starts:
+        before_it_starts(partial(_move_in, rig, copy))
+
+
 @asynccontextmanager
 async def _standby(rig: Rig) -> AsyncIterator[tuple[Child, FaultProxy]]:
     """A standby beside the primary, that follows it through a proxy."""
@@ -185,7 +198,7 @@ async def _standby(rig: Rig) -> AsyncIterator[tuple[Child, FaultProxy]]:
     argv = _with_option(argv, "-D", str(folder))
     standby = replace(child, name="postgres-beside", argv=argv, probe=probes.postgres(port), before=None)
     try:
-        await asyncio.to_thread(_copy_primary, rig, standby, folder, way.port)
+        await asyncio.to_thread(_copy_primary, standby, folder, way.port)
         process = await spawn(standby, rig.folder / "postgres-beside.log")
         try:
             await _answers(standby)
@@ -201,7 +214,7 @@ async def _standby(rig: Rig) -> AsyncIterator[tuple[Child, FaultProxy]]:
         _lead(rig, "postgres", rig.settings.port("postgres"))
 
 
-def _copy_primary(rig: Rig, standby: Child, folder: Path, port: int) -> None:
+def _copy_primary(standby: Child, folder: Path, port: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     connection = f"host=127.0.0.1 port={port} user={ROLE}"
     options = ("-D", str(folder), "-d", connection, "-R", "-X", "stream", "-c", "fast")
@@ -227,7 +240,6 @@ def _wait_for_standby(rig: Rig, state: str) -> None:
 
 async def _take_over(rig: Rig, standby: Child, draw: Random) -> None:
     """The primary dies, the standby is promoted; later its data move to the primary's place."""
-    home = rig.settings.data / "postgres" / "data"
     beside = rig.settings.data / "postgres" / "beside"
     port = rig.settings.port_base + _BESIDE + 1
     async with _held_down(rig, "postgres") as before_it_starts:
@@ -236,15 +248,17 @@ async def _take_over(rig: Rig, standby: Child, draw: Random) -> None:
         await asyncio.sleep(draw.uniform(3, 5))
         await asyncio.to_thread(_stop, standby, beside)
 
-        def move_in() -> None:
-            shutil.rmtree(home)
-            beside.rename(home)
-            # What pg_basebackup wrote for the standby is not for the primary.
-            with suppress(FileNotFoundError):
-                (home / "postgresql.auto.conf").write_text("")
-
-        before_it_starts(move_in)
+        before_it_starts(partial(_move_in, rig, beside))
     _lead(rig, "postgres", rig.settings.port("postgres"))
+
+
+def _move_in(rig: Rig, copy: Path) -> None:
+    """Put a data folder in the primary's place; what made it a standby's stays behind."""
+    home = rig.settings.data / "postgres" / "data"
+    shutil.rmtree(home)
+    copy.rename(home)
+    (home / "standby.signal").unlink(missing_ok=True)
+    (home / "postgresql.auto.conf").write_text("")
 
 
 def _promote(standby: Child, folder: Path) -> None:
