@@ -91,7 +91,7 @@ class Beside:
     def start_flows(self) -> int:
         """Start the lanes that the restored stores are of, or one, and the relay; return how many lanes."""
         stores = self.settings.data / "recovery"
-        lanes = max(1, len(list(stores.glob("enrich-[0-9]*"))))
+        lanes = max(1, sum(1 for path in stores.glob("enrich-*") if path.is_dir()))
         for lane in range(lanes):
             self._start(
                 f"enrich-{lane}",

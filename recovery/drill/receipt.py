@@ -93,8 +93,8 @@ def lines(receipt: DrillReceipt) -> list[str]:
         f"audit of the restored stack: {receipt.audit}",
         "",
         f"base backup {receipt.backup}, {receipt.backup_bytes / 2**20:,.1f} MB;"
-        f" {receipt.wal_segments} segments of the log, {receipt.wal_bytes / 2**20:,.1f} MB; stores: {receipt.stores};"
-        f" {receipt.lanes} lanes; Kafka had {receipt.kafka_records:,} records",
+        f" {receipt.wal_segments} segments of the log, {receipt.wal_bytes / 2**20:,.1f} MB;"
+        f" stores: {receipt.stores}; {receipt.lanes} lanes; Kafka had {receipt.kafka_records:,} records",
         "",
         "seconds  step",
     ]

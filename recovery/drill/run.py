@@ -67,11 +67,11 @@ class Drill:
                 tidy(plan.into)
                 restored = states_of(self._settings.postgres)
             with self._step("restore the lanes' stores") as line:
-                line.detail = stores = self._restore_stores(beside)
+                line.detail = stores = self._restore_stores(beside, disaster)
             with self._step("read Kafka on, fill Redis") as line:
                 lanes = beside.start_flows()
                 line.detail = f"{lanes} lanes"
-                self._settle(self._settings, disaster)
+                self._settle(self._settings, disaster, beside)
             rto = sum(line.seconds for line in self._steps if line.counts)
             with self._step("audit the restored stack", counts=False):
                 beside.check()
@@ -133,19 +133,25 @@ class Drill:
             raise
         return server
 
-    def _restore_stores(self, beside: Beside) -> str:
-        """Have the newest backup of the recovery stores restored, where there is one."""
-        code = beside.run("restore", ["-m", "recovery", "restore"])
+    def _restore_stores(self, beside: Beside, disaster: Disaster) -> str:
+        """Have the newest backup from before the disaster restored, where there is one."""
+        code = beside.run("restore", ["-m", "recovery", "restore", "--as-of", disaster.at.isoformat()])
         if code > 1:
             raise BesideFailedError(
                 "restore of the stores", f"ended with {code}", beside.logs / "restore.log"
             )
-        return "none; the log says where to read on" if code else "newest backup"
+        return "none; the log says where to read on" if code else "of the newest backup"
 
-    def _settle(self, settings: Settings, disaster: Disaster) -> None:
+    def _settle(self, settings: Settings, disaster: Disaster, beside: Beside | None = None) -> None:
         """Wait until a stack has everything that Kafka held at the disaster."""
+
+        def pause(seconds: float) -> None:
+            if beside is not None:
+                beside.check()
+            time.sleep(seconds)
+
         with opened(settings) as servers:
-            settling = Settling(servers, disaster.cuts, settings.shards, time.monotonic, time.sleep)
+            settling = Settling(servers, disaster.cuts, settings.shards, time.monotonic, pause)
             if standing := settling.wait(self._within.total_seconds(), self._meter):
                 reason = f"not caught up within {self._within}: {'; '.join(standing[:3])}"
                 raise CannotRunError("Lanes", reason, "--within 30m waits longer; their logs are kept.")
