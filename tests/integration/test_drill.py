@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from local.environment import environment_of
@@ -21,8 +22,9 @@ SECONDS = 12
 
 
 @pytest.fixture
-def backups(whole_platform: Settings) -> Iterator[Backups]:
-    made = Backups(whole_platform, Path(whole_platform.backup_place), {})
+def backups(whole_platform: Settings, tmp_path: Path) -> Iterator[Backups]:
+    folder = tmp_path / "backups"
+    made = Backups(replace(whole_platform, backup=str(folder)), folder, {})
     yield made
     made.close()
 
