@@ -100,7 +100,7 @@ class TargetNotReachedError(PostgresBackupError):
         super().__init__(f"the archive does not reach {target}: {end}")
         self.target = target
         self.until = until
-        self.remedy = "Leave --to-time and --to-lsn out to restore all there is; the folder that was made can go."
+        self.remedy = "Without --to-time and --to-lsn all there is comes back; the folder made can go."
 
 
 class ServerFailedError(PostgresBackupError):
