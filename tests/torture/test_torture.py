@@ -23,7 +23,7 @@ PATIENCE = 2.0  # a test machine has other work
 # One of each kind of harm; each of the others has its turn in longer runs.
 KINDS = (
     "kill_lane",
-    "crash:enrich.after_commit",
+    "crash:enrich.after_redo",
     "crash:enrich.within_copy",
     "crash:deliver.between_top_and_append",
     "zombie_lane",
