@@ -104,7 +104,7 @@ class GrownLog:
 
     def restore_letters(self) -> None:
         """Forget every letter and the numbers they had."""
-        self._connection.execute("TRUNCATE dead_letters RESTART IDENTITY")
+        self._connection.execute("TRUNCATE dead_letters RESTART IDENTITY CASCADE")
 
     def reject(self, topic: str, partition: int, offset: int, original: bytes) -> None:
         """Commit a dead letter."""
