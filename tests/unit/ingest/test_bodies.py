@@ -74,7 +74,7 @@ def test_another_media_type_is_refused(header: str) -> None:
 
 
 def test_gzip_is_undone() -> None:
-    assert inflated(gzip.compress(b"[1]"), "gzip", 100) == b"[1]"
+    assert inflated(gzip.compress(b"[1]", mtime=0), "gzip", 100) == b"[1]"
     assert inflated(b"[1]", "identity", 100) == b"[1]"
 
 
@@ -84,7 +84,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
     assert status_of(error) == 413
 
 
-@pytest.mark.parametrize("body", [b"plain", zlib.compress(b"[1]"), gzip.compress(b"[1]")[:-4], b""])
+@pytest.mark.parametrize("body", [b"plain", zlib.compress(b"[1]"), gzip.compress(b"[1]", mtime=0)[:-4], b""])
 def test_a_damaged_gzip_body_is_refused(body: bytes) -> None:
     with pytest.raises(BodyError) as error:
         inflated(body, "gzip", 100)
