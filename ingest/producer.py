@@ -132,23 +132,27 @@ class RecordProducer:
         self._log = Log("ingest")
         self._configuration = {**_configuration(servers), **(overrides or {})}
         self._client = _Client(self._configuration, link)
+        self._in_flight = 0
 
     async def send(self, records: list[Outgoing]) -> None:
         """Write records and wait for their acknowledgement; raise DeliveryError."""
         if not records:
             return
         client = self._client
-        waiting = len(client.producer)
-        if waiting and waiting + len(records) > MOST_IN_FLIGHT:
-            raise ProducerFullError(waiting)
+        # Counted here: the client's own length counts what it has to report besides.
+        if self._in_flight and self._in_flight + len(records) > MOST_IN_FLIGHT:
+            raise ProducerFullError(self._in_flight)
         batch = _Batch(len(records), asyncio.get_running_loop())
+        self._in_flight += len(records)
         try:
             self._enqueue(client, records, batch)
+            refusal = await batch.settled
         except BufferError as error:
-            raise ProducerFullError(len(client.producer)) from error
+            raise ProducerFullError(self._in_flight) from error
         except KafkaException as error:
             raise self._not_acknowledged(error.args[0], client) from error
-        refusal = await batch.settled
+        finally:
+            self._in_flight -= len(records)
         if refusal is not None:
             raise self._not_acknowledged(refusal, client)
         self._link.succeeded()

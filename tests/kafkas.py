@@ -1,5 +1,6 @@
 """Where ingest writes to in tests: a list in memory, or librdkafka's mock broker behind the real producer."""
 
+import contextlib
 import time
 from datetime import timedelta
 from typing import NamedTuple, Protocol
@@ -13,6 +14,7 @@ from schemas.raw import RAW_TOPICS
 from tests.fixtures.mock_kafka import MockKafka, records_on
 
 SHARDS = 2
+_GREETINGS = "greetings"
 
 
 class Written(NamedTuple):
@@ -75,11 +77,18 @@ class KafkaMocked:
         for topic in RAW_TOPICS:
             cluster.create_topic(topic, SHARDS)
         # 8 s in real life; an outage in a test is shorter.
-        impatient = {"delivery.timeout.ms": 500}
+        impatient = {"delivery.timeout.ms": 800}
         self.link = Link("kafka", cluster.servers, time.monotonic)
         self.producer = RecordProducer(cluster.servers, "", self.link, impatient)
         self.refused = 0
         self.go_down, self.come_back = cluster.go_down, cluster.come_back
+
+    async def connect(self) -> None:
+        """Wait until the producer has its id: that alone may take longer than it is patient."""
+        self._cluster.create_topic(_GREETINGS, 1)
+        while True:
+            with contextlib.suppress(NotAcknowledgedError):
+                return await self.producer.send([Outgoing(_GREETINGS, 0, b"", b"")])
 
     async def send(self, records: list[Outgoing]) -> None:
         try:

@@ -27,8 +27,12 @@ def anyio_backend() -> str:
 
 @pytest.fixture(params=["in memory", "mock broker"])
 async def kafka(request: pytest.FixtureRequest) -> AsyncIterator[Kafka]:
-    in_memory = request.param == "in memory"
-    made: Kafka = KafkaInMemory() if in_memory else KafkaMocked(request.getfixturevalue("mock_kafka"))
+    made: Kafka
+    if request.param == "in memory":
+        made = KafkaInMemory()
+    else:
+        made = mocked = KafkaMocked(request.getfixturevalue("mock_kafka"))
+        await mocked.connect()
     yield made
     await made.close()
 

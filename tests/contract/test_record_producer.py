@@ -29,6 +29,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def kafka(mock_kafka: MockKafka) -> AsyncIterator[KafkaMocked]:
     made = KafkaMocked(mock_kafka)
+    await made.connect()
     yield made
     await made.close()
 

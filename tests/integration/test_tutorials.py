@@ -14,8 +14,9 @@ from settings import ROOT
 
 TUTORIALS = ("first-match.md", "change-a-step.md")
 _BLOCK = re.compile(r"^```(sh|python)[ ]?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# The environment that ./dev made is shared with the copy; data and caches are not.
-_SHARED = (".tooling", ".venv", "web/vendor", "web/node_modules")
+# What ./dev fetched is shared with the copy; data and caches are not. The two files by which
+# ./dev knows that it has set up are the copy's own: it must not set up what others are using.
+_SHARED = (".venv", ".tooling/maven", ".tooling/uv", "web/vendor", "web/node_modules")
 _LEFT_OUT = shutil.ignore_patterns(
     ".git",
     ".tooling",
@@ -37,7 +38,10 @@ def copy(tmp_path: Path) -> Path:
     shutil.copytree(ROOT, folder, ignore=_LEFT_OUT)
     for name in _SHARED:
         if (ROOT / name).exists():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "requirements.lock", folder / ".tooling" / "installed.lock")
+    (folder / ".tooling" / "installed.path").write_text(f"{folder.resolve()}\n")
     return folder
 
 
