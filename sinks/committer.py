@@ -16,8 +16,10 @@ import psycopg
 from schemas.batch import EventBatch
 from sinks.live_streams import Delivery, LiveStats
 from sinks.outages import Verdict, judge
+from sinks.prepared import KnownInLog, Prepared
 from sinks.redo import redo
-from sinks.shard_log import KnownInLog, Prepared, ShardLog
+from sinks.release import release_some
+from sinks.shard_log import ShardLog
 from sinks.transaction import Work, copies_of, deliveries_of, expectations
 from storage import resume
 from storage.append import (
@@ -33,6 +35,7 @@ from storage.connect import connect
 from storage.copy_rows import Checkpoint
 from storage.images import rebuild
 from storage.lane_reads import WRITER
+from storage.parking import match_states
 from telemetry.log import Log
 
 _CHECKPOINT_EVERY = timedelta(seconds=1)
@@ -116,10 +119,11 @@ class Committer:
             if snapshot is not None and has_lost(connection, shard, *snapshot):
                 owned = begin_new_life(connection, owned)
                 _log.warning(NEW_LIFE, shard=shard, generation=owned.generation)
+            states = match_states(connection, shard)
             offsets = resume.next_offsets(connection, shard)
             resume.prune_checkpoints(connection, shard)
         with self._changed:
-            self._logs[shard] = ShardLog(owned, head, offsets, self._topics, self._limits.image_every)
+            self._logs[shard] = ShardLog(owned, head, states, offsets, self._topics, self._limits.image_every)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
@@ -199,11 +203,15 @@ class Committer:
         try:
             while True:
                 with self._changed:
-                    if not self._waiting and not self._closing:
+                    if not self._waiting and not self._closing and not self._is_releasing():
                         self._changed.wait(_IDLE_SECONDS)
                     works = self._take()
                 if works:
                     self._commit(works)
+                if self._is_releasing():
+                    self._release_some()
+                    continue
+                if works:
                     continue
                 self._checkpoint_idle_shards()
                 if self._closing:
@@ -214,6 +222,25 @@ class Committer:
                 self._failure = error
                 self._changed.notify_all()
             self._on_fatal(error)
+
+    def _is_releasing(self) -> bool:
+        return any(log.releasing for log in self._logs.values())
+
+    def _release_some(self) -> None:
+        """Put some parked events of each match that is released into the log, behind what is committed.
+
+        Between two transactions of what came in, so that the other matches go on. What was folded
+        ahead was folded onto another head, and is taken back.
+        """
+        for log in [log for log in self._logs.values() if log.releasing]:
+            self._take_back({log}, [])
+            with self._changed:
+                log.waiting_raw += 1  # until the head is known again nothing is folded ahead
+            piece = release_some(log, self._writer_connection, self._clock)
+            with self._changed:
+                log.waiting_raw -= 1
+            if piece is not None:
+                self._acknowledge([], [piece], [])
 
     def _take(self) -> list[Work]:
         """What waits in front and is of one kind, folded or not, up to one transaction."""
@@ -282,6 +309,7 @@ class Committer:
                 log = self._logs[shard]
                 log.committed = (committed[-1].position, committed[-1].chain)
                 log.committed_offsets = committed[-1].next_offsets
+                log.note_obeyed([control for piece in committed for control in piece.controls])
             for checkpoint in checkpoints:
                 log = self._logs[checkpoint.shard]
                 log.checkpointed_at, log.checkpointed_offsets = now, checkpoint.next_offsets
