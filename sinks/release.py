@@ -1,4 +1,4 @@
-"""How parked events get into the log: in the order in which they came, some at a time.
+"""How parked events get into the log: redriven letters, then the rest as they came, some at a time.
 
 Each transaction takes events out of the car park and puts them into the log,
 so a crash leaves either. What comes in meanwhile is parked behind them; the
@@ -24,7 +24,7 @@ from sinks.shard_log import ShardLog
 from sinks.transaction import copies_of
 from storage.append import Expectation, finish, lock_and_look_up, read_head, roll_back
 from storage.images import rebuild
-from storage.parking import Waiting, leave, match_states, waiting_events
+from storage.parking import Waiting, leave, match_states, redriven_events, waiting_events
 from telemetry.log import Log
 
 # Of one transaction: 20 ms or so, which other matches of the shard have to wait.
@@ -71,7 +71,8 @@ def _attempt(
         return None
     match = min(log.releasing)
     # Whoever else changes these holds the fence, and then the append is refused.
-    waiting = waiting_events(connection, log.shard, match, most)
+    redriven = redriven_events(connection, log.shard, match, most)
+    waiting = redriven or waiting_events(connection, log.shard, match, most)
     events = [(one.topic, _batch(log.shard, one, refusal)) for one in waiting]
     batches = [batch for _, batch in events]
     log.load_images(batches, partial(rebuild, connection))
@@ -81,7 +82,8 @@ def _attempt(
     try:
         leave(connection, waiting)
         now = clock()
-        piece = log.release(match, events, KnownInLog(found), now, is_last=len(waiting) < most)
+        is_last = not redriven and len(waiting) < most
+        piece = log.release(match, events, KnownInLog(found), now, is_last)
     except BaseException:
         roll_back(connection)
         raise

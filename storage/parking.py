@@ -60,6 +60,18 @@ WHERE p.shard = %s AND p.match = %s
 ORDER BY p.parked LIMIT %s
 """
 
+# What a redrive wrote, by its audit trail: the letter was in front of what waits.
+_REDRIVEN = """
+SELECT DISTINCT ON (p.parked)
+    p.parked, p.topic, t.name, p.source_offset, p.importance, p.language, p.original
+FROM letter_actions AS a
+INNER JOIN topics AS t ON a.topic = t.name
+INNER JOIN parked AS p
+    ON a.partition = p.shard AND t.topic = p.topic AND a.source_offset = p.source_offset
+WHERE a.what = 'sent' AND a.partition = %(shard)s AND p.match = %(match)s
+ORDER BY p.parked LIMIT %(limit)s
+"""
+
 _LEAVE = "DELETE FROM parked WHERE parked = ANY(%s::bigint [])"
 
 _PARKED_MATCHES = """
@@ -100,8 +112,14 @@ def match_states(connection: psycopg.Connection, shard: int) -> dict[str, str]:
 
 
 def waiting_events(connection: psycopg.Connection, shard: int, match: str, limit: int) -> list[Waiting]:
-    """The events of a parked match that came first, in order."""
+    """The events of a parked match that came first, in order, without regard to redriven letters."""
     return [Waiting(*row) for row in connection.execute(_WAITING, (shard, match, limit))]
+
+
+def redriven_events(connection: psycopg.Connection, shard: int, match: str, limit: int) -> list[Waiting]:
+    """The redriven letters among the events of a parked match, in order: they leave first."""
+    asked = {"shard": shard, "match": match, "limit": limit}
+    return [Waiting(*row) for row in connection.execute(_REDRIVEN, asked)]
 
 
 def leave(connection: psycopg.Connection, waiting: Sequence[Waiting]) -> None:

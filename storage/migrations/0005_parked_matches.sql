@@ -1,6 +1,6 @@
--- What the lanes were told about matches, in the order in which each shard obeyed: append-only. The last row of
--- a match says how it stands (open, parked, releasing). A row without an origin is the lane's own: the last
--- parked event is in the log, and the match goes on.
+-- What the lanes were told about matches, in the order in which each shard obeyed: append-only. The last row
+-- of a match says how it stands (open, parked, releasing). A row without an origin is the lane's own: the
+-- last parked event is in the log, and the match goes on.
 CREATE TABLE controls (
     control bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     shard smallint NOT NULL,
@@ -30,3 +30,6 @@ CREATE TABLE parked (
     UNIQUE (topic, shard, source_offset)
 );
 CREATE INDEX parked_in_order ON parked (shard, match, parked);
+
+-- Which of them are redriven letters: those leave first.
+CREATE INDEX letter_actions_sent ON letter_actions (partition, topic, source_offset) WHERE what = 'sent';
