@@ -62,6 +62,8 @@ def open_lane() -> Lane:
         on_fatal=_leave,
         lane=settings.lane,
     )
+    # Bytewax opens a sink's partition with its first record.
+    committer.go_on_releasing(shards)
     # A flow that ends commits what waits, and then gives Redis what was committed.
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)

@@ -35,7 +35,7 @@ from storage.connect import connect
 from storage.copy_rows import Checkpoint
 from storage.images import rebuild
 from storage.lane_reads import WRITER
-from storage.parking import match_states
+from storage.parking import RELEASING, match_states
 from telemetry.log import Log
 
 _CHECKPOINT_EVERY = timedelta(seconds=1)
@@ -114,11 +114,15 @@ class Committer:
         """Become the writer of a shard; begin a new life of its log when it lost what the snapshot saw."""
         with self._reader_lock:
             connection = self._reader_connection()
-            owned = take_shard(connection, shard)
+            known = self._logs.get(shard)
+            owned = known.owned if known is not None else take_shard(connection, shard)
             head = read_head(connection, shard)
             if snapshot is not None and has_lost(connection, shard, *snapshot):
                 owned = begin_new_life(connection, owned)
                 _log.warning(NEW_LIFE, shard=shard, generation=owned.generation)
+            if known is not None:
+                known.owned = owned
+                return
             states = match_states(connection, shard)
             offsets = resume.next_offsets(connection, shard)
             resume.prune_checkpoints(connection, shard)
@@ -127,6 +131,14 @@ class Committer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
+
+    def go_on_releasing(self, shards: Sequence[int]) -> None:
+        """Own those of these shards where a release was under way: the first record may not come for long."""
+        with self._reader_lock:
+            connection = self._reader_connection()
+            unfinished = [s for s in shards if RELEASING in match_states(connection, s).values()]
+        for shard in unfinished:
+            self.own(shard, None)
 
     def write(self, shard: int, batches: Sequence[EventBatch]) -> None:
         """Hand batches over; blocks while too much waits."""
@@ -224,7 +236,7 @@ class Committer:
             self._on_fatal(error)
 
     def _is_releasing(self) -> bool:
-        return any(log.releasing for log in self._logs.values())
+        return any(log.releasing for log in tuple(self._logs.values()))  # shards are added meanwhile
 
     def _release_some(self) -> None:
         """Put some parked events of each match that is released into the log, behind what is committed.
@@ -232,7 +244,7 @@ class Committer:
         Between two transactions of what came in, so that the other matches go on. What was folded
         ahead was folded onto another head, and is taken back.
         """
-        for log in [log for log in self._logs.values() if log.releasing]:
+        for log in [log for log in tuple(self._logs.values()) if log.releasing]:
             self._take_back({log}, [])
             with self._changed:
                 log.waiting_raw += 1  # until the head is known again nothing is folded ahead

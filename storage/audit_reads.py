@@ -160,6 +160,12 @@ SELECT topic, source_offset, match, kind FROM controls
 WHERE shard = %s AND topic IS NOT NULL ORDER BY control
 """
 
+_REDRIVEN = """
+SELECT t.topic, a.source_offset FROM letter_actions AS a
+INNER JOIN topics AS t ON a.topic = t.name
+WHERE a.what = 'sent' AND a.partition = %s AND a.source_offset IS NOT NULL
+"""
+
 _CHAIN_AT = """
 SELECT
     d.generation,
@@ -251,6 +257,10 @@ class AuditReads:
     def told(self, shard: int) -> list[ToldRow]:
         """The control records that a shard's lanes obeyed."""
         return [ToldRow._make(row) for row in self._select(_TOLD, shard)]
+
+    def redriven(self, shard: int) -> set[tuple[int, int]]:
+        """Topic number and offset of the records that redrives wrote."""
+        return {(row[0], row[1]) for row in self._select(_REDRIVEN, shard)}
 
     def parked_matches(self, shard: int) -> dict[str, str]:
         """The matches of a shard that are parked or being released."""

@@ -84,7 +84,14 @@ class Comparison:
     def _compare(self, shard: ShardRow) -> None:
         key = stream_name(shard.shard, shard.generation)
         kept = self._scope.kept_at_least
-        log = LogCheck(shard, self._scope.shards, self._names, self._findings, self.tallies)
+        log = LogCheck(
+            shard,
+            self._scope.shards,
+            self._names,
+            self._findings,
+            self.tallies,
+            self._servers.log.redriven(shard.shard),
+        )
         stream = StreamCheck(key, shard, self._servers.streams.entries(key), kept, self._findings)
         for rows, images in self._servers.log.row_chunks(shard.shard, shard.base_position):
             log.take(rows, images)

@@ -8,6 +8,7 @@ from local.environment import environment_of
 from recovery.deadletters.sending import RawProducer
 from schemas.control import PARK, RELEASE, ControlRecord, Kind
 from schemas.letters import Origin
+from schemas.raw import RawEvent
 from settings import Settings
 from tests.builders_log import Record
 from tests.event_builders import a_goal, a_pass, a_reading, encoded
@@ -29,7 +30,11 @@ def test_a_match_waits_behind_its_dead_letter_and_goes_on_after_it(desk: Desk) -
     assert desk.type("park", match)[0] == 1  # nobody said yes
     assert "open" in desk.type("park", match, "--dry-run")[1]
     assert desk.type("park", match, "--because", "a goal is missing", "--yes")[0] == 0
-    later = [a_pass("p2", match=match), a_reading("r1", match=match), a_pass("p3", match=match)]
+    later: list[RawEvent] = [
+        a_pass("p2", match=match),
+        a_reading("r1", match=match),
+        a_pass("p3", match=match),
+    ]
     desk.send(*[Record(event) for event in later], Record(later[0]), Record(a_pass("other", match="goes-on")))
     eventually(lambda: _waiting(desk, match) == 4, LONG)
     eventually(lambda: desk.log_of("goes-on"), LONG)
@@ -78,7 +83,7 @@ def test_lanes_that_are_killed_between_control_records_lose_and_repeat_nothing(
     for name, value in environment_of(installation).items():
         monkeypatch.setenv(name, value)
     desk, match = Desk(installation, capsys), "killed"
-    events = [Record(a_pass(f"p{number}", match=match)) for number in range(3_000)]
+    events = [Record(a_pass(f"p{number}", match=match)) for number in range(1_500)]
     opened = "SELECT 1 FROM controls WHERE kind = 'opened'"
     desk.send(Record(a_pass("first", match=match)))
     with running_lane(installation):
