@@ -1,10 +1,10 @@
-"""Step `decode`: bytes become events or dead letters, in place and in order. Pure."""
+"""Step `decode`: bytes become events, dead letters or controls, in place and in order. Pure."""
 
 from collections.abc import Callable
 
 from schemas import letters
-from schemas.batch import Event, EventBatch, RawBatch
-from schemas.identity import encode_record, hash_record, key_of
+from schemas.batch import Control, Entry, EventBatch, RawBatch, event_of
+from schemas.control import CONTROL_TOPIC, parse_control
 from schemas.letters import DeadLetter, Origin
 from schemas.partitioning import partition_of
 from schemas.raw import KIND_OF_TOPIC, RAW_TOPICS, RawEvent, source_of
@@ -25,7 +25,7 @@ def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
     topic, partition = batch.topic, batch.partition
     kind = KIND_OF_TOPIC[topic]
     at_home: set[str] = set()  # matches found to belong here: checked once a batch, not once a record
-    entries: list[Event | DeadLetter] = []
+    entries: list[Entry] = []
     for offset, key, value in batch.records:
         parsed = parse(value)
         if not isinstance(parsed, Rejection):
@@ -38,15 +38,19 @@ def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
                 continue
             parsed = refusal
         origin = Origin(topic, partition, offset)
+        if topic == CONTROL_TOPIC and (control := control_of(value, origin, partitions)) is not None:
+            entries.append(control)
+            continue
         entries.append(DeadLetter(parsed.reason, parsed.detail, origin, key, value or b"", parsed.match))
     return EventBatch(topic, partition, entries, batch.records[-1][0] + 1)
 
 
-def event_of(raw: RawEvent, offset: int, value: bytes) -> Event:
-    """A record with its identity; `offset` and `value` as read."""
-    record = encode_record(raw)
-    happened = raw.occurred_at.timestamp()
-    return Event(key_of(raw), hash_record(record), raw, offset, value, happened, record)
+def control_of(value: bytes | None, origin: Origin, partitions: int) -> Control | None:
+    """A control record where it belongs; None for anything else."""
+    record = parse_control(value)
+    if record is None or partition_of(record.match, partitions) != origin.partition:
+        return None
+    return Control(record, origin)
 
 
 def _misplaced(event: RawEvent, topic: str, partition: int, partitions: int) -> Rejection | None:

@@ -6,8 +6,7 @@ append's business: see schemas/fold.py.
 
 import unicodedata
 
-from schemas.batch import Event, EventBatch
-from schemas.letters import DeadLetter
+from schemas.batch import Entry, Event, EventBatch
 from schemas.raw import RawEvent, SocialEvent, source_of
 
 UNKNOWN_LANGUAGE = "und"
@@ -52,9 +51,7 @@ _LETTERS_LOOKED_AT = 40
 
 def enrich(batch: EventBatch) -> EventBatch:
     """Add importance and language to every event of a batch."""
-    entries: list[Event | DeadLetter] = [
-        _enriched(entry) if type(entry) is Event else entry for entry in batch.entries
-    ]
+    entries: list[Entry] = [_enriched(entry) if type(entry) is Event else entry for entry in batch.entries]
     return batch._replace(entries=entries)
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import settings as configuration
 from dataflows.recovery_store import prepare_recovery
+from resilience.clock_watch import watch_clock
 from schemas.raw import RAW_TOPICS
 from settings import Settings
 from sinks.committer import Committer, Limits
@@ -52,16 +53,19 @@ def open_lane() -> Lane:
     shards = [shard for shard in range(settings.shards) if shard % settings.lane_count == settings.lane_index]
     prepare_recovery(settings.store_wait, [part_of_shard(shard) for shard in shards])
     _tune_interpreter()
+    watch_clock(_now, _leave)
     publisher = LivePublisher(settings.redis, settings.live_backlog_rows)
     committer = Committer(
         settings.postgres,
         numbers,
         Limits(settings.fold_ahead_rows, settings.transaction_rows, settings.image_every),
         publisher,
-        clock=lambda: datetime.now(UTC),
+        clock=_now,
         on_fatal=_leave,
         lane=settings.lane,
     )
+    # Bytewax opens a sink's partition with its first record.
+    committer.go_on_releasing(shards)
     # A flow that ends commits what waits, and then gives Redis what was committed.
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)
@@ -74,7 +78,7 @@ def open_lane() -> Lane:
         consumer_config(settings.kafka, f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"),
         shards,
         starting_offsets,
-        lambda: datetime.now(UTC),
+        _now,
         settings.topic_prefix,
         settings.stop_at_end,
         _stop_when_asked().is_set,
@@ -114,8 +118,12 @@ def _tune_interpreter() -> None:
     gc.set_threshold(200_000, 20, 100)
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _leave(error: BaseException) -> None:
-    """End the process from the committer's thread: an idle worker would not notice for long."""
+    """End the process from another thread: an idle worker would not notice for long."""
     _log.error(LEFT, kind=type(error).__name__, detail=str(error))
     logging.shutdown()
     os._exit(EXIT_FENCED if isinstance(error, StaleFenceError) else EXIT_FAILED)

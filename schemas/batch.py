@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.letters import DeadLetter
+from schemas.control import ControlRecord
+from schemas.identity import encode_record, hash_record, key_of
+from schemas.letters import DeadLetter, Origin
 from schemas.raw import RawEvent
 
 
@@ -35,8 +37,18 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     language: str = "und"
 
 
+class Control(msgspec.Struct, frozen=True, gc=False):
+    """A word to the lane, in its place among the events."""
+
+    record: ControlRecord
+    origin: Origin
+
+
+Entry = Event | DeadLetter | Control
+
+
 class EventBatch(NamedTuple):
-    """The same records decoded: events and dead letters side by side, still in order.
+    """The same records decoded: events, dead letters and controls side by side, still in order.
 
     `suspects` are the indexes that the deduplication ring has seen or cannot
     vouch for: the append looks those up, and only it decides.
@@ -44,7 +56,7 @@ class EventBatch(NamedTuple):
 
     topic: str
     partition: int
-    entries: list[Event | DeadLetter]
+    entries: list[Entry]
     next_offset: int
     suspects: frozenset[int] = frozenset()
 
@@ -53,6 +65,13 @@ class EventBatch(NamedTuple):
         return [offset_of(entry) for entry in self.entries]
 
 
-def offset_of(entry: Event | DeadLetter) -> int:
+def offset_of(entry: Entry) -> int:
     """Where an entry was read."""
     return entry.offset if isinstance(entry, Event) else entry.origin.offset
+
+
+def event_of(raw: RawEvent, offset: int, value: bytes) -> Event:
+    """A record with its identity; `offset` and `value` as read."""
+    record = encode_record(raw)
+    happened = raw.occurred_at.timestamp()
+    return Event(key_of(raw), hash_record(record), raw, offset, value, happened, record)

@@ -27,6 +27,14 @@ FIELDS = {
         "second_yellow_card, red_card, substitution, var, period_start, period_end. Any other name is taken "
         "and counted."
     ),
+    "ControlRecord.source": "Always `control`.",
+    "ControlRecord.type": (
+        "`park`: events of the match wait, in order, from here on. `release`: those that wait go into the"
+        " log, redriven letters first, and then the match goes on."
+    ),
+    "issued_at": "When it was said.",
+    "issued_by": "Who said it.",
+    "because": "Why, for people.",
     "occurred_at": "When it happened, by the source's clock: RFC 3339 with an offset, years 1970 to 2199.",
     "ingested_at": "When it was accepted. Set by the platform; leave it out.",
     "insert_before": "Id of an event that this one belongs in front of, when the clock alone does not tell.",

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.control import ControlRecord
 from schemas.descriptions import FIELDS
 from schemas.image import MatchImage
 from schemas.letters import REASONS, DeadLetter
@@ -50,6 +51,12 @@ _DOCUMENTS: dict[str, tuple[Any, str, str]] = {
         "Dead letter",
         "A rejected record. On the topic `<topic>-dlq` the value is the original itself and the rest are "
         "headers; as JSON, bytes are base64.",
+    ),
+    "control-record": (
+        ControlRecord,
+        "Control record",
+        "What people tell the lane that writes a match: the value of a record on `derived-events`, with the "
+        "match as its key, obeyed in its place among the events. Refused on any other topic.",
     ),
 }
 

@@ -14,14 +14,16 @@ from typing import NamedTuple, Protocol
 import psycopg
 
 from schemas.batch import EventBatch
+from sinks.checkpoints import due_checkpoints, moved_on, save_checkpoints
 from sinks.live_streams import Delivery, LiveStats
 from sinks.outages import Verdict, judge
+from sinks.prepared import KnownInLog, Prepared
 from sinks.redo import check_history, redo
-from sinks.shard_log import KnownInLog, Prepared, ShardLog
+from sinks.release import release_some
+from sinks.shard_log import ShardLog
 from sinks.transaction import Work, copies_of, deliveries_of, expectations
 from storage import resume
 from storage.append import (
-    Expectation,
     append,
     begin_new_life,
     generations,
@@ -33,16 +35,16 @@ from storage.connect import connect
 from storage.copy_rows import Checkpoint
 from storage.images import rebuild
 from storage.lane_reads import WRITER
+from storage.parking import RELEASING, match_states
 from telemetry.log import Log
 
-_CHECKPOINT_EVERY = timedelta(seconds=1)
 _IDLE_SECONDS = 1.0
 # How late a lane notices that a failover took rows of a shard that is quiet.
 _HISTORY_EVERY = timedelta(seconds=5)
 
 NEW_LIFE = "log.new_life_begun"
 REDONE = "append.redone"
-POSTPONED = "checkpoint.postponed"
+UNSEEN = "history.not_looked_at"
 STOPPED = "committer.stopped"
 
 _log = Log("committer")
@@ -114,18 +116,31 @@ class Committer:
         """Become the writer of a shard; begin a new life of its log when it lost what the snapshot saw."""
         with self._reader_lock:
             connection = self._reader_connection()
-            owned = take_shard(connection, shard)
+            known = self._logs.get(shard)
+            owned = known.owned if known is not None else take_shard(connection, shard)
             head = read_head(connection, shard)
             if snapshot is not None and has_lost(connection, shard, *snapshot):
                 owned = begin_new_life(connection, owned)
                 _log.warning(NEW_LIFE, shard=shard, generation=owned.generation)
+            if known is not None:
+                known.owned = owned
+                return
+            states = match_states(connection, shard)
             offsets = resume.next_offsets(connection, shard)
             resume.prune_checkpoints(connection, shard)
         with self._changed:
-            self._logs[shard] = ShardLog(owned, head, offsets, self._topics, self._limits.image_every)
+            self._logs[shard] = ShardLog(owned, head, states, offsets, self._topics, self._limits.image_every)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
+
+    def go_on_releasing(self, shards: Sequence[int]) -> None:
+        """Own those of these shards where a release was under way: the first record may not come for long."""
+        with self._reader_lock:
+            connection = self._reader_connection()
+            unfinished = [s for s in shards if RELEASING in match_states(connection, s).values()]
+        for shard in unfinished:
+            self.own(shard, None)
 
     def write(self, shard: int, batches: Sequence[EventBatch]) -> None:
         """Hand batches over; blocks while too much waits."""
@@ -202,12 +217,15 @@ class Committer:
         try:
             while True:
                 with self._changed:
-                    if not self._waiting and not self._closing:
+                    if not self._waiting and not self._closing and not self._is_releasing():
                         self._changed.wait(_IDLE_SECONDS)
                     works = self._take()
                 if works:
                     self._commit(works)
                 self._watch_history()
+                if self._is_releasing():
+                    self._release_some()
+                    continue
                 if works:
                     continue
                 self._checkpoint_idle_shards()
@@ -219,6 +237,25 @@ class Committer:
                 self._failure = error
                 self._changed.notify_all()
             self._on_fatal(error)
+
+    def _is_releasing(self) -> bool:
+        return any(log.releasing for log in tuple(self._logs.values()))  # shards are added meanwhile
+
+    def _release_some(self) -> None:
+        """Put some parked events of each match that is released into the log, behind what is committed.
+
+        Between two transactions of what came in, so that the other matches go on. What was folded
+        ahead was folded onto another head, and is taken back.
+        """
+        for log in [log for log in tuple(self._logs.values()) if log.releasing]:
+            self._take_back({log}, [])
+            with self._changed:
+                log.waiting_raw += 1  # until the head is known again nothing is folded ahead
+            piece = release_some(log, self._writer_connection, self._clock)
+            with self._changed:
+                log.waiting_raw -= 1
+            if piece is not None:
+                self._acknowledge([], [piece], [])
 
     def _take(self) -> list[Work]:
         """What waits in front and is of one kind, folded or not, up to one transaction."""
@@ -234,7 +271,7 @@ class Committer:
     def _commit(self, works: list[Work]) -> None:
         folded = [work.prepared for work in works if work.prepared is not None]
         if folded:
-            checkpoints = self._due_checkpoints(works, folded)
+            checkpoints = due_checkpoints(works, folded, self._clock())
             try:
                 self._append(works, folded, checkpoints)
                 self._acknowledge(works, folded, checkpoints)
@@ -287,9 +324,9 @@ class Committer:
                 log = self._logs[shard]
                 log.committed = (committed[-1].position, committed[-1].chain)
                 log.committed_offsets = committed[-1].next_offsets
+                log.note_obeyed([control for piece in committed for control in piece.controls])
             for checkpoint in checkpoints:
-                log = self._logs[checkpoint.shard]
-                log.checkpointed_at, log.checkpointed_offsets = now, checkpoint.next_offsets
+                self._logs[checkpoint.shard].note_checkpoint(checkpoint, now)
             self._changed.notify_all()
         if self._publisher is not None:
             runs = [
@@ -314,38 +351,11 @@ class Committer:
             log = self._logs[shard]
             log.owned = log.owned._replace(generation=generation)
 
-    # -- checkpoints
-
-    def _due_checkpoints(self, works: Sequence[Work], pieces: Sequence[Prepared]) -> list[Checkpoint]:
-        """One for each shard whose last is a second old, as of its last piece in this transaction."""
-        now = self._clock()
-        last = {work.log.shard: (work.log, piece) for work, piece in zip(works, pieces, strict=True)}
-        return [
-            Checkpoint(shard, piece.position, piece.next_offsets)
-            for shard, (log, piece) in last.items()
-            if now - log.checkpointed_at >= _CHECKPOINT_EVERY
-        ]
-
     def _checkpoint_idle_shards(self) -> None:
         """Save where reading stands after the last batch, repeats included, once nothing waits."""
         with self._changed:
-            idle = [
-                log
-                for log in self._logs.values()
-                if not log.pending and log.committed_offsets != log.checkpointed_offsets
-            ]
-            checkpoints = [Checkpoint(g.shard, g.committed[0], g.committed_offsets) for g in idle]
-        if not idle:
-            return
-        now = self._clock()
-        expected = [Expectation(g.shard, g.owned.fence, g.committed[0]) for g in idle]
-        try:
-            append(self._writer_connection(), expected, copies_of([], checkpoints, now))
-        except psycopg.Error as error:
-            _log.warning(POSTPONED, detail=str(error).strip())
-            return
-        for log, checkpoint in zip(idle, checkpoints, strict=True):
-            log.checkpointed_at, log.checkpointed_offsets = now, checkpoint.next_offsets
+            idle = moved_on(self._logs.values())
+        save_checkpoints(idle, self._writer_connection, self._clock())
 
     def _watch_history(self) -> None:
         """Raise HistoryLostError when the database lost what was committed to a shard that is quiet.
@@ -363,7 +373,7 @@ class Committer:
             for log in quiet:
                 check_history(self._writer_connection(), log)
         except psycopg.Error as error:
-            _log.warning(POSTPONED, detail=str(error).strip())
+            _log.warning(UNSEEN, detail=str(error).strip())
 
     def _writer_connection(self) -> psycopg.Connection:
         if self._writer is None or self._writer.closed or self._writer.broken:

@@ -24,18 +24,20 @@ from sinks.outages import (
     Verdict,
     judge,
 )
-from sinks.shard_log import KnownInLog, LetterKey, Prepared, ShardLog
+from sinks.prepared import KnownInLog, OriginKey, Prepared
+from sinks.shard_log import ShardLog
 from sinks.transaction import Work, copies_of, expectations
 from storage.append import (
     begin_new_life,
     finish,
     has_lost,
-    known_letters,
     lock_and_look_up,
     read_head,
     roll_back,
+    settled_origins,
 )
 from storage.images import rebuild
+from storage.parking import match_states
 from telemetry.log import Log
 
 _CONFLICTS_ALLOWED = 2
@@ -98,7 +100,7 @@ def _attempt(
     for log, batches in grouped.items():
         if log.is_stale:
             check_history(connection, log)
-            log.reset(read_head(connection, log.shard))
+            log.reset(read_head(connection, log.shard), match_states(connection, log.shard))
         if log.is_crowded:
             log.evict()
         # Before the transaction, so that the lock is short; what came in between moves the head.
@@ -107,7 +109,7 @@ def _attempt(
     counts["looked_up"] += len(keys)
     found = lock_and_look_up(connection, expectations(works), keys)
     try:
-        known = KnownInLog(found, _letters_there(connection, works) if every_key else frozenset())
+        known = KnownInLog(found, _settled_there(connection, works) if every_key else frozenset())
         now = clock()
         pieces = [log.prepare(batches, known, now) for log, batches in grouped.items()]
     except BaseException:
@@ -131,14 +133,14 @@ def check_history(connection: psycopg.Connection, log: ShardLog) -> None:
         raise HistoryLostError(log.shard, position, read_head(connection, log.shard).position)
 
 
-def _letters_there(connection: psycopg.Connection, works: Sequence[Work]) -> frozenset[LetterKey]:
+def _settled_there(connection: psycopg.Connection, works: Sequence[Work]) -> frozenset[OriginKey]:
     origins = [
         (work.log.number_of(batch.topic), batch.partition, offset)
         for work in works
         for batch in work.batches
         for offset in batch.offsets()
     ]
-    return frozenset(known_letters(connection, origins)) if origins else frozenset()
+    return frozenset(settled_origins(connection, origins)) if origins else frozenset()
 
 
 def _without_the_refused(

@@ -7,32 +7,43 @@ throws that away, and the committed log gives it back.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from schemas import letters
-from schemas.batch import Event, EventBatch
+from schemas.batch import Control, Event, EventBatch
+from schemas.control import PARK
 from schemas.fold import FOLD_VERSION, ImageFullError, fold
 from schemas.identity import next_chain
 from schemas.image import MatchImage, encode_image
 from schemas.letters import DeadLetter, Origin
 from schemas.live import encode_live_around
 from schemas.raw import DerivedRecord
+from sinks.prepared import KnownInLog, OriginKey, Prepared
+from sinks.recent_keys import RecentKeys
 from storage.append import Head, Ownership
-from storage.copy_rows import NewMatch, PlacedLetter, SavedImage, event_row, microseconds, microseconds_of
+from storage.copy_rows import (
+    Checkpoint,
+    ControlRow,
+    NewMatch,
+    ParkedRow,
+    PlacedLetter,
+    SavedImage,
+    event_row,
+    microseconds,
+    microseconds_of,
+)
 from storage.images import Rebuilt
+from storage.parking import OPEN, PARKED, RELEASING
 
 # Images kept in memory per shard; one is 1-60 KB, and a rebuild takes milliseconds.
 IMAGES_KEPT = 500
-# Keys kept per shard to answer look-ups without the database; about 3 MB.
-RECENT_KEYS = 20_000
 # Clean rows after a start before "not seen" is trusted again.
 SETTLING_ROWS = 1_000
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 Rebuild = Callable[[str], Rebuilt]
-LetterKey = tuple[int, int, int]  # topic number, partition, offset
 
 
 class RetiredMatchError(ValueError):
@@ -43,19 +54,12 @@ class RetiredMatchError(ValueError):
         self.match = match
 
 
-class KnownInLog(NamedTuple):
-    """What a look-up found: keys with their body hash, and letters that are there already."""
-
-    keys: Mapping[bytes, bytes] = {}
-    letters: Set[LetterKey] = frozenset()
-
-
 class _Place(NamedTuple):
     """Where in the input the fold stands."""
 
     batch: EventBatch
     topic: int  # number of its life
-    letters_known: Set[LetterKey]
+    settled: Set[OriginKey]  # dead letters, parked events and obeyed controls
 
 
 def letter_of(batch: EventBatch, event: Event, reason: str, detail: str) -> DeadLetter:
@@ -63,30 +67,6 @@ def letter_of(batch: EventBatch, event: Event, reason: str, detail: str) -> Dead
     origin = Origin(batch.topic, batch.partition, event.offset)
     match = event.raw.match
     return DeadLetter(reason, detail, origin, match.encode(), event.value, match)
-
-
-class RecentKeys:
-    """Keys that this writer itself appended, with their body hash.
-
-    It may answer for the log because the fence makes it the only writer;
-    what is not in here has to be looked up.
-    """
-
-    def __init__(self, kept: int = RECENT_KEYS) -> None:
-        self._kept = kept
-        self._new: dict[bytes, bytes] = {}
-        self._old: dict[bytes, bytes] = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._new.get(key) or self._old.get(key)
-
-    def add(self, key: bytes, body_hash: bytes) -> None:
-        if len(self._new) >= self._kept:
-            self._old, self._new = self._new, {}
-        self._new[key] = body_hash
-
-    def clear(self) -> None:
-        self._new, self._old = {}, {}
 
 
 @dataclass(slots=True)
@@ -97,30 +77,6 @@ class _Match:
     name: bytes
     saved_seq: int  # of the newest saved image; -1 while `matches` has no row of it
     is_retired: bool
-
-
-@dataclass(slots=True)
-class Prepared:
-    """Batches of one shard, folded and encoded onto a known head."""
-
-    shard: int
-    prev_position: int
-    prev_chain: bytes
-    position: int
-    chain: bytes
-    appended_at: datetime
-    appended_at_us: int = 0  # the same since 2000-01-01
-    rows: list[bytes] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)
-    letters: list[PlacedLetter] = field(default_factory=list)
-    images: list[SavedImage] = field(default_factory=list)
-    matches: list[NewMatch] = field(default_factory=list)
-    repeats: int = 0
-    next_offsets: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.rows and not self.letters
 
 
 def _keys(batch: EventBatch, indexes: Iterable[int] | None = None) -> Iterator[bytes]:
@@ -136,6 +92,7 @@ class ShardLog:
         self,
         owned: Ownership,
         head: Head,
+        states: Mapping[str, str],
         offsets: Mapping[int, int],
         topics: Mapping[str, int],
         image_every: int,
@@ -154,19 +111,33 @@ class ShardLog:
         self._image_every = image_every
         self._recent = RecentKeys()
         self._matches: dict[str, _Match] = {}
-        self.reset(head)
+        self.reset(head, states)
 
-    def reset(self, head: Head) -> None:
-        """Forget everything that is not committed."""
+    def reset(self, head: Head, states: Mapping[str, str]) -> None:
+        """Forget everything that is not committed; `states` are the committed ones of parked matches."""
         self.position = head.position
         self.chain = head.chain
         self._appended_at_us = head.appended_at_us
         self._settling = SETTLING_ROWS
         self._matches.clear()
         self._recent.clear()
+        self._parked = dict(states)
+        self.releasing = {match for match, state in states.items() if state == RELEASING}
         # A checkpoint must never claim what a later piece has read and not committed.
         self._next_offsets = dict(self.committed_offsets)
         self.is_stale = False
+
+    def note_checkpoint(self, saved: Checkpoint, now: datetime) -> None:
+        """This one is committed."""
+        self.checkpointed_at, self.checkpointed_offsets = now, saved.next_offsets
+
+    def note_obeyed(self, controls: Iterable[ControlRow]) -> None:
+        """What was told is committed: the matches that are being released are known by it."""
+        for control in controls:
+            if control.state == RELEASING:
+                self.releasing.add(control.match)
+            else:
+                self.releasing.discard(control.match)
 
     def number_of(self, topic: str) -> int:
         """The number of a topic's life."""
@@ -225,37 +196,121 @@ class ShardLog:
         Their images are loaded. What is known or recent is a repeat, or with
         another body a dead letter.
         """
-        now = max(now, _EPOCH + timedelta(microseconds=self._appended_at_us))
-        piece = Prepared(self.shard, self.position, self.chain, self.position, self.chain, now)
-        self._appended_at_us = piece.appended_at_us = microseconds(now)
+        piece = self._begin(now)
         touched: dict[str, _Match] = {}
         found = 0
         for batch in batches:
-            place = _Place(batch, self._topics[batch.topic], known.letters)
-            for entry in batch.entries:
-                if isinstance(entry, DeadLetter):
-                    self._reject(piece, place, entry)
-                    continue
-                there = self._recent.get(entry.key)
-                if there is None and known.keys:
-                    there = known.keys.get(entry.key)
-                    found += there is not None
-                if there is not None:
-                    self._repeat(piece, place, entry, there)
-                    continue
-                try:
-                    self._fold(piece, place.topic, entry, touched)
-                except Exception as error:  # noqa: BLE001 - the fold is total: this is the event's own
-                    reason = _REASONS.get(type(error), letters.FOLD_FAILED)
-                    detail = f"{type(error).__name__}: {error}"
-                    self._reject(piece, place, letter_of(batch, entry, reason, detail))
+            place = _Place(batch, self._topics[batch.topic], known.settled)
+            found += self._take(piece, place, known, touched, self._parked)
             following = max(self._next_offsets.get(place.topic, 0), batch.next_offset)
             self._next_offsets[place.topic] = following
         self._settling = SETTLING_ROWS if found else max(0, self._settling - len(piece.rows))
+        self._end(piece, touched)
+        return piece
+
+    def release(
+        self,
+        match: str,
+        events: Sequence[tuple[int, EventBatch]],
+        known: KnownInLog,
+        now: datetime,
+        is_last: bool,
+    ) -> Prepared:
+        """Fold events of a parked match onto the head, each with the number of its topic's life.
+
+        Nothing else is folded ahead. After the last one the match is open.
+        """
+        piece = self._begin(now)
+        touched: dict[str, _Match] = {}
+        for topic, batch in events:
+            self._take(piece, _Place(batch, topic, known.settled), known, touched, {})
+        if is_last:
+            del self._parked[match]
+            piece.controls.append(ControlRow(self.shard, match, "opened", OPEN, "", "", None, None))
+        self._end(piece, touched)
+        return piece
+
+    def _begin(self, now: datetime) -> Prepared:
+        now = max(now, _EPOCH + timedelta(microseconds=self._appended_at_us))
+        piece = Prepared(self.shard, self.position, self.chain, self.position, self.chain, now)
+        self._appended_at_us = piece.appended_at_us = microseconds(now)
+        return piece
+
+    def _end(self, piece: Prepared, touched: Mapping[str, _Match]) -> None:
         self.position, self.chain = piece.position, piece.chain
         piece.next_offsets = dict(self._next_offsets)
         self._save_images(piece, touched)
-        return piece
+
+    def _take(
+        self,
+        piece: Prepared,
+        place: _Place,
+        known: KnownInLog,
+        touched: dict[str, _Match],
+        parked: Mapping[str, str],
+    ) -> int:
+        """Fold the entries of one batch; return how many of them the look-up knew."""
+        found = 0
+        for entry in place.batch.entries:
+            if not isinstance(entry, Event):
+                self._take_other(piece, place, entry)
+                continue
+            there = self._recent.get(entry.key)
+            if there is None and known.keys:
+                there = known.keys.get(entry.key)
+                found += there is not None
+            if there is not None:
+                self._repeat(piece, place, entry, there)
+                continue
+            if parked and entry.raw.match in parked:
+                self._park(piece, place, entry)
+                continue
+            try:
+                self._fold(piece, place.topic, entry, touched)
+            except Exception as error:  # noqa: BLE001 - the fold is total: this is the event's own
+                reason = _REASONS.get(type(error), letters.FOLD_FAILED)
+                detail = f"{type(error).__name__}: {error}"
+                self._reject(piece, place, letter_of(place.batch, entry, reason, detail))
+        return found
+
+    def _take_other(self, piece: Prepared, place: _Place, entry: DeadLetter | Control) -> None:
+        if isinstance(entry, DeadLetter):
+            self._reject(piece, place, entry)
+        elif (place.topic, place.batch.partition, entry.origin.offset) not in place.settled:
+            self._obey(piece, place.topic, entry)
+
+    def _obey(self, piece: Prepared, topic: int, control: Control) -> None:
+        """From here on the events of the match wait, or those that wait leave; twice the same is once."""
+        record = control.record
+        before = self._parked.get(record.match, OPEN)
+        after = PARKED if record.type == PARK else OPEN if before == OPEN else RELEASING
+        if after != OPEN:
+            self._parked[record.match] = after
+        piece.controls.append(
+            ControlRow(
+                self.shard,
+                record.match,
+                record.type,
+                after,
+                record.issued_by,
+                record.because,
+                topic,
+                control.origin.offset,
+            )
+        )
+
+    def _park(self, piece: Prepared, place: _Place, event: Event) -> None:
+        if (place.topic, place.batch.partition, event.offset) not in place.settled:
+            row = ParkedRow(
+                self.shard,
+                event.raw.match,
+                place.topic,
+                event.offset,
+                event.importance,
+                event.language,
+                event.value,
+            )
+            piece.parked.append(row)
 
     def _fold(self, piece: Prepared, topic: int, event: Event, touched: dict[str, _Match]) -> None:
         raw = event.raw
@@ -309,7 +364,7 @@ class ShardLog:
         self._reject(piece, place, letter_of(place.batch, event, letters.CONFLICTING_DUPLICATE, detail))
 
     def _reject(self, piece: Prepared, place: _Place, letter: DeadLetter) -> None:
-        if (place.topic, place.batch.partition, letter.origin.offset) not in place.letters_known:
+        if (place.topic, place.batch.partition, letter.origin.offset) not in place.settled:
             piece.letters.append(PlacedLetter(place.topic, letter))
 
     def _save_images(self, piece: Prepared, touched: Mapping[str, _Match]) -> None:

@@ -4,23 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.batch import Event, EventBatch, offset_of
-from schemas.letters import DeadLetter
+from schemas.batch import Entry, Event, EventBatch, offset_of
 from sinks.live_streams import Delivery
 from sinks.outages import LetterRefusedError
-from sinks.shard_log import Prepared, ShardLog, letter_of
+from sinks.prepared import Prepared
+from sinks.shard_log import ShardLog, letter_of
 from storage.append import Expectation
 from storage.copy_rows import (
     COPY_CHECKPOINTS,
+    COPY_CONTROLS,
     COPY_EVENTS,
     COPY_IMAGES,
     COPY_LETTERS,
     COPY_MATCHES,
+    COPY_PARKED,
     Checkpoint,
     checkpoint_rows,
+    control_rows,
     image_rows,
     letter_rows,
     match_rows,
+    parked_rows,
 )
 from storage.simple_query import CopyIn
 
@@ -46,7 +50,7 @@ class Work:
         middle = max(1, len(entries) // 2)
         return self._part(entries[:middle]), self._part(entries[middle:])
 
-    def _part(self, entries: Sequence[tuple[EventBatch, Event | DeadLetter]]) -> "Work":
+    def _part(self, entries: Sequence[tuple[EventBatch, Entry]]) -> "Work":
         batches: list[EventBatch] = []
         for batch, entry in entries:
             following = offset_of(entry) + 1
@@ -84,6 +88,8 @@ def copies_of(pieces: Sequence[Prepared], checkpoints: Sequence[Checkpoint], now
         CopyIn(COPY_MATCHES, match_rows([m for p in pieces for m in p.matches])),
         CopyIn(COPY_EVENTS, b"".join([row for p in pieces for row in p.rows])),
         CopyIn(COPY_LETTERS, letter_rows([letter for p in pieces for letter in p.letters], now)),
+        CopyIn(COPY_PARKED, parked_rows([row for p in pieces for row in p.parked], now)),
+        CopyIn(COPY_CONTROLS, control_rows([row for p in pieces for row in p.controls], now)),
         CopyIn(COPY_IMAGES, image_rows([i for p in pieces for i in p.images], now)),
         CopyIn(COPY_CHECKPOINTS, checkpoint_rows(checkpoints, now)),
     ]

@@ -90,11 +90,26 @@ _CHAIN_AT = "SELECT chain FROM events WHERE shard = %(shard)s AND position = %(p
 
 _KNOWN = "SELECT event_key, body_hash FROM events WHERE event_key = ANY(%s::uuid [])"
 
-_LETTERS_KNOWN = """
-SELECT topic, partition, source_offset FROM dead_letters
-WHERE (topic, partition, source_offset) IN (
+_SETTLED = """
+WITH o AS (
     SELECT * FROM unnest(%s::smallint [], %s::smallint [], %s::bigint [])
+        AS u (topic, partition, source_offset)
 )
+
+SELECT o.topic, o.partition, o.source_offset FROM o
+WHERE
+    EXISTS (
+        SELECT FROM dead_letters AS d
+        WHERE d.topic = o.topic AND d.partition = o.partition AND d.source_offset = o.source_offset
+    )
+    OR EXISTS (
+        SELECT FROM parked AS p
+        WHERE p.topic = o.topic AND p.shard = o.partition AND p.source_offset = o.source_offset
+    )
+    OR EXISTS (
+        SELECT FROM controls AS c
+        WHERE c.topic = o.topic AND c.shard = o.partition AND c.source_offset = o.source_offset
+    )
 """
 
 _CHECK = sql.SQL("SELECT check_append({shards}::smallint [], {fences}::uuid [], {heads}::bigint []);")
@@ -141,12 +156,12 @@ def known_keys(connection: psycopg.Connection, keys: Sequence[bytes]) -> dict[by
     return {key.bytes: body.to_bytes(8, "big", signed=True) for key, body in rows}
 
 
-def known_letters(
+def settled_origins(
     connection: psycopg.Connection, origins: Sequence[tuple[int, int, int]]
 ) -> set[tuple[int, int, int]]:
-    """Of these (topic number, partition, offset), those that are dead letters already."""
+    """Of these (topic number, partition, offset), those that are dead letters, parked or obeyed already."""
     topics, partitions, offsets = map(list, zip(*origins, strict=True))
-    rows = connection.execute(_LETTERS_KNOWN, (topics, partitions, offsets)).fetchall()
+    rows = connection.execute(_SETTLED, (topics, partitions, offsets)).fetchall()
     return {(topic, partition, offset) for topic, partition, offset in rows}
 
 

@@ -15,6 +15,7 @@ from psycopg.types.string import ByteaBinaryLoader
 from storage import resume
 from storage.append import known_keys
 from storage.connect import PLANS_TO_AVOID, connect
+from storage.parking import match_states
 
 # 10,000 rows of 600 bytes: large enough that a round trip does not count.
 _CHUNK_ROWS = 10_000
@@ -82,6 +83,25 @@ class LetterRow(NamedTuple):
     original: bytes
 
 
+class ParkedRow(NamedTuple):
+    """An event that waits, as stored."""
+
+    parked: int
+    topic: int
+    source_offset: int
+    match: str
+    original: bytes
+
+
+class ToldRow(NamedTuple):
+    """A control record that a lane obeyed."""
+
+    topic: int
+    source_offset: int
+    match: str
+    kind: str
+
+
 _SHARDS = """
 SELECT
     s.shard,
@@ -127,6 +147,23 @@ _LETTERS = """
 SELECT letter, topic, source_offset, reason, match, original
 FROM dead_letters WHERE partition = %s AND letter > %s
 ORDER BY letter LIMIT %s
+"""
+
+_PARKED = """
+SELECT parked, topic, source_offset, match, original
+FROM parked WHERE shard = %s AND parked > %s
+ORDER BY parked LIMIT %s
+"""
+
+_TOLD = """
+SELECT topic, source_offset, match, kind FROM controls
+WHERE shard = %s AND topic IS NOT NULL ORDER BY control
+"""
+
+_REDRIVEN = """
+SELECT t.topic, a.source_offset FROM letter_actions AS a
+INNER JOIN topics AS t ON a.topic = t.name
+WHERE a.what = 'sent' AND a.partition = %s AND a.source_offset IS NOT NULL
 """
 
 _CHAIN_AT = """
@@ -206,6 +243,28 @@ class AuditReads:
             if len(rows) < _CHUNK_LETTERS:
                 return
             after = rows[-1].letter
+
+    def parked(self, shard: int) -> Iterator[ParkedRow]:
+        """The events of a shard that wait."""
+        after = 0
+        while True:
+            rows = [ParkedRow._make(row) for row in self._select(_PARKED, shard, after, _CHUNK_ROWS)]
+            yield from rows
+            if len(rows) < _CHUNK_ROWS:
+                return
+            after = rows[-1].parked
+
+    def told(self, shard: int) -> list[ToldRow]:
+        """The control records that a shard's lanes obeyed."""
+        return [ToldRow._make(row) for row in self._select(_TOLD, shard)]
+
+    def redriven(self, shard: int) -> set[tuple[int, int]]:
+        """Topic number and offset of the records that redrives wrote."""
+        return {(row[0], row[1]) for row in self._select(_REDRIVEN, shard)}
+
+    def parked_matches(self, shard: int) -> dict[str, str]:
+        """The matches of a shard that are parked or being released."""
+        return match_states(self._snapshot, shard)
 
     def _select(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         with self._snapshot.cursor(binary=True) as cursor:

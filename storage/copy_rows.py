@@ -25,6 +25,14 @@ COPY_LETTERS = (
     b"COPY dead_letters (topic, partition, source_offset, reason, detail, match, record_key, original,"
     b" rejected_at) FROM STDIN (FORMAT BINARY)"
 )
+COPY_CONTROLS = (
+    b"COPY controls (shard, match, kind, state, issued_by, because, topic, source_offset, obeyed_at)"
+    b" FROM STDIN (FORMAT BINARY)"
+)
+COPY_PARKED = (
+    b"COPY parked (shard, match, topic, source_offset, importance, language, original, parked_at)"
+    b" FROM STDIN (FORMAT BINARY)"
+)
 
 # Fields, then each field's length in front of its value, as COPY BINARY wants
 # it; match and payload follow with theirs.
@@ -113,6 +121,31 @@ class NewMatch(NamedTuple):
     fold_version: int
 
 
+class ControlRow(NamedTuple):
+    """One row of `controls`; without an origin it is the lane's own."""
+
+    shard: int
+    match: str
+    kind: str
+    state: str
+    issued_by: str
+    because: str
+    topic: int | None
+    source_offset: int | None
+
+
+class ParkedRow(NamedTuple):
+    """One row of `parked`."""
+
+    shard: int
+    match: str
+    topic: int
+    source_offset: int
+    importance: int
+    language: str
+    original: bytes
+
+
 def _field(value: bytes | None) -> bytes:
     return _NULL if value is None else _LENGTH(len(value)) + value
 
@@ -194,4 +227,45 @@ def _letter_row(placed: PlacedLetter, at: bytes) -> bytes:
             _field(letter.original),
             at,
         )
+    )
+
+
+def control_rows(controls: Sequence[ControlRow], obeyed_at: datetime) -> bytes:
+    at = _INT8(8, microseconds(obeyed_at))
+    return b"".join(
+        [
+            b"".join(
+                (
+                    _FIELDS(9),
+                    _INT2(2, c.shard),
+                    *(_field(text.encode()) for text in (c.match, c.kind, c.state, c.issued_by, c.because)),
+                    _NULL if c.topic is None else _INT2(2, c.topic),
+                    _NULL if c.source_offset is None else _INT8(8, c.source_offset),
+                    at,
+                )
+            )
+            for c in controls
+        ]
+    )
+
+
+def parked_rows(parked: Sequence[ParkedRow], parked_at: datetime) -> bytes:
+    at = _INT8(8, microseconds(parked_at))
+    return b"".join(
+        [
+            b"".join(
+                (
+                    _FIELDS(8),
+                    _INT2(2, p.shard),
+                    _field(p.match.encode()),
+                    _INT2(2, p.topic),
+                    _INT8(8, p.source_offset),
+                    _INT2(2, p.importance),
+                    _field(p.language.encode()),
+                    _field(p.original),
+                    at,
+                )
+            )
+            for p in parked
+        ]
     )

@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 
 from schemas.letters import Origin
+from storage import parking
 from storage.connect import PLANS_TO_AVOID, connect
 
 # A letter may hold a megabyte.
@@ -19,9 +20,9 @@ CHUNK_LETTERS = 100
 _LOCK = 7_011_978_432  # any number, as long as nobody else takes it
 
 OPEN, CORRECTED, SENT = "open", "corrected", "sent"
-EVENT, REPEAT, REFUSED, DISCARDED = "event", "repeat", "refused", "discarded"
+EVENT, REPEAT, PARKED, REFUSED, DISCARDED = "event", "repeat", "parked", "refused", "discarded"
 UNSETTLED = (OPEN, CORRECTED, SENT)
-STATES = (*UNSETTLED, EVENT, REPEAT, REFUSED, DISCARDED)
+STATES = (*UNSETTLED, EVENT, REPEAT, PARKED, REFUSED, DISCARDED)
 
 
 class LettersBusyError(RuntimeError):
@@ -239,7 +240,7 @@ LEFT JOIN letter_states AS s ON c.letter = s.letter
 ORDER BY c.letter
 """
 
-_IS_READY = "SELECT to_regclass('letter_actions') IS NOT NULL"
+_IS_READY = "SELECT to_regclass('letter_actions') IS NOT NULL AND to_regclass('parked') IS NOT NULL"
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
 
@@ -345,6 +346,18 @@ class DeadLetters:
         asked = {"topics": topics, "partitions": partitions, "offsets": offsets}
         rows = self._connection.execute(_REJECTED, asked).fetchall()
         return {Origin(*row[:3]): Rejected(*row[3:]) for row in rows}
+
+    def parked_origins(self, origins: Sequence[Origin]) -> set[Origin]:
+        """Of these origins, those whose events are parked."""
+        return parking.parked_origins(self._connection, origins)
+
+    def parked_matches(self) -> list[parking.ParkedMatch]:
+        """The matches that are parked or being released."""
+        return parking.parked_matches(self._connection)
+
+    def obeyed(self, origin: Origin) -> parking.Obeyed | None:
+        """What became of a control record; None while no lane has read it."""
+        return parking.obeyed(self._connection, origin)
 
 
 def _arguments(wanted: Wanted) -> dict[str, Any]:

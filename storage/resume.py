@@ -1,7 +1,7 @@
 """Where a lane reads on: the log says.
 
-Every row and every dead letter carries its origin, and a checkpoint row per
-shard and second keeps the look at the log's end short. Origins name a
+Every row, dead letter, parked event and obeyed control carries its origin,
+and a checkpoint row per shard and second keeps the look at the log's end short. Origins name a
 topic's life by number, so an offset never points into a recreated topic.
 """
 
@@ -62,6 +62,24 @@ CROSS JOIN LATERAL (
 ) AS l
 """
 
+_PARKED = """
+SELECT t.topic, l.source_offset + 1 FROM topics AS t
+CROSS JOIN LATERAL (
+    SELECT p.source_offset FROM parked AS p
+    WHERE p.topic = t.topic AND p.shard = %(shard)s
+    ORDER BY p.source_offset DESC LIMIT 1
+) AS l
+"""
+
+_CONTROLS = """
+SELECT t.topic, l.source_offset + 1 FROM topics AS t
+CROSS JOIN LATERAL (
+    SELECT c.source_offset FROM controls AS c
+    WHERE c.topic = t.topic AND c.shard = %(shard)s
+    ORDER BY c.source_offset DESC LIMIT 1
+) AS l
+"""
+
 _PRUNE = """
 DELETE FROM checkpoints WHERE ctid IN (
     SELECT old.ctid FROM checkpoints AS old
@@ -91,7 +109,7 @@ def next_offsets(connection: psycopg.Connection, shard: int) -> dict[int, int]:
     found = connection.execute(_CHECKPOINT, {"shard": shard}).fetchone()
     position, saved = found or (0, {})
     following = {int(topic): offset for topic, offset in saved.items()}
-    for query in (_TAIL, _LETTERS):
+    for query in (_TAIL, _LETTERS, _PARKED, _CONTROLS):
         for topic, offset in connection.execute(query, {"shard": shard, "position": position}):
             following[topic] = max(following.get(topic, 0), offset)
     return following

@@ -14,7 +14,7 @@ from redis import Redis
 
 from dataflows.decode import decode_batch
 from schemas import letters
-from schemas.batch import Event, RawBatch
+from schemas.batch import Control, Event, RawBatch
 from schemas.fold import FOLD_VERSION, empty_image, fold
 from schemas.identity import ZERO_CHAIN, next_chain
 from schemas.image import MatchImage, encode_image
@@ -139,6 +139,7 @@ class LogBuilder:
         for record, origin in zip(records, origins, strict=True):
             batch = RawBatch(origin.topic, origin.partition, [(origin.offset, record.key, record.value)])
             (entry,) = decode_batch(batch, self._settings.shards).entries
+            assert not isinstance(entry, Control)  # no lane is there to obey it
             self._append(entry, origin)
             self._offsets[origin.partition][self._numbers[origin.topic]] = origin.offset + 1
         return origins

@@ -8,6 +8,7 @@ from recovery.audit.kafka_reads import TopicCut
 from recovery.audit.ledger import Ledger
 from recovery.audit.log_check import LogCheck
 from recovery.audit.meter import Meter
+from recovery.audit.parked_check import Parking
 from recovery.audit.raw_check import KnownLetter, RawCheck, ShardRecords, check_origins, remember
 from recovery.audit.servers import CannotRunError, Servers
 from recovery.audit.settle import number_lives
@@ -75,15 +76,22 @@ class Comparison:
             self._compare(shard)
         for tally in self.tallies.topics.values():
             if not tally.adds_up:
-                found = tally.events + tally.repeats + tally.dead_letters + tally.retired
-                self._findings.add("sum", tally.topic, f"{tally.records} records", f"{found} accounted for")
+                found = f"{tally.accounted} accounted for"
+                self._findings.add("sum", tally.topic, f"{tally.records} records", found)
         if self._ledger is not None:
             self._ledger.finish(self._findings)
 
     def _compare(self, shard: ShardRow) -> None:
         key = stream_name(shard.shard, shard.generation)
         kept = self._scope.kept_at_least
-        log = LogCheck(shard, self._scope.shards, self._names, self._findings, self.tallies)
+        log = LogCheck(
+            shard,
+            self._scope.shards,
+            self._names,
+            self._findings,
+            self.tallies,
+            self._servers.log.redriven(shard.shard),
+        )
         stream = StreamCheck(key, shard, self._servers.streams.entries(key), kept, self._findings)
         for rows, images in self._servers.log.row_chunks(shard.shard, shard.base_position):
             log.take(rows, images)
@@ -99,8 +107,16 @@ class Comparison:
 
     def _compare_records(self, shard: int, log: LogCheck) -> None:
         """The raw records of a shard's partitions, and the ledger's of its matches."""
-        retired = self._servers.log.retired_matches(shard)
-        records = ShardRecords(shard, self._scope.shards, log.known, self._letters(shard), retired)
+        reads = self._servers.log
+        parking = Parking(reads.parked(shard), reads.told(shard), reads.parked_matches(shard))
+        records = ShardRecords(
+            shard,
+            self._scope.shards,
+            log.known,
+            self._letters(shard),
+            reads.retired_matches(shard),
+            parking,
+        )
         for cut in self._cuts:
             first, end = cut.ranges[shard]
             number, reads_on = self._numbers.get(cut.topic), self._offsets[cut.topic, shard]
@@ -111,7 +127,7 @@ class Comparison:
         ends = {number: self._ends[cut.topic, shard] for number, cut in self._current.items()}
         check_origins(records, self._current, ends, self._findings, self.tallies)
         if self._ledger is not None:
-            self._ledger.check_shard(shard, log.known, log.states, self._findings)
+            self._ledger.check_shard(shard, log.known, parking.keys, log.states, self._findings)
 
     def _letters(self, shard: int) -> dict[tuple[int, int], KnownLetter]:
         found: dict[tuple[int, int], KnownLetter] = {}

@@ -5,13 +5,14 @@ import msgspec
 # Kind -> what it means, for people and for whoever reads a receipt later.
 KINDS = {
     "unread": "the log has not read this raw record yet",
-    "unaccounted": "a raw record is no event, no repeat of one and no dead letter",
+    "unaccounted": "a raw record is no event, no repeat of one, no dead letter and not parked",
     "accounted_twice": "a raw record is an event and a dead letter",
     "origin": "what the log names as an event's origin is not that record in Kafka",
     "letter_origin": "what a dead letter names as its origin is not that record in Kafka",
     "letter_reason": "a dead letter's reason does not fit its record",
     "letter_topic": "a dead letter comes from a topic that the log does not know",
-    "sum": "records of a topic are not the sum of its events, repeats and dead letters",
+    "parked": "a parked event or an obeyed control is not its record in Kafka, or waits in an open match",
+    "sum": "records of a topic are not the sum of its events, repeats, dead letters, parked and controls",
     "shard": "a match is in the log of another shard",
     "position": "positions have a hole or a repetition",
     "seq": "the seqs of a match have a hole or a repetition",

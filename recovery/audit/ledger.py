@@ -1,7 +1,7 @@
 """Compare the log with a ledger: what the senders say they sent, line by line."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import msgspec
@@ -183,12 +183,20 @@ class Ledger:
                 self._conflict_letters.add(key_of(event))
 
     def check_shard(
-        self, shard: int, rows: KnownRows, states: Mapping[str, MatchState], findings: Findings
+        self,
+        shard: int,
+        rows: KnownRows,
+        parked: Set[bytes],
+        states: Mapping[str, MatchState],
+        findings: Findings,
     ) -> None:
-        """Each record of a shard is one event, each conflict a dead letter besides, each final the image."""
+        """Each record of a shard is one event, each conflict a dead letter besides, each final the image.
+
+        `parked`: keys of events that wait, which are there as well.
+        """
         records = self._records.get(shard, {})
         for key, line in records.items():
-            if key in rows:
+            if key in rows or key in parked:
                 self.tally.records_found += 1
             else:
                 self._missing[line] = "ledger_event", "no event"

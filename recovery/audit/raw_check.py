@@ -1,4 +1,4 @@
-"""Check that each raw record of a partition is an event, a repeat of one or a dead letter. Pure."""
+"""Check that each raw record of a partition is an event, a repeat of one, a dead letter or parked. Pure."""
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
@@ -7,13 +7,15 @@ from typing import NamedTuple
 from recovery.audit.findings import Findings
 from recovery.audit.kafka_reads import RawRecord, TopicCut
 from recovery.audit.known_rows import KnownRows
+from recovery.audit.parked_check import Parking
 from recovery.audit.tally import Tallies
 from schemas import letters
+from schemas.control import CONTROL_TOPIC, ControlRecord, parse_control
 from schemas.identity import body_hash, key_of
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, RawEvent, source_of
 from schemas.validation import Rejection, parse
-from storage.audit_reads import LetterRow
+from storage.audit_reads import LetterRow, ParkedRow
 
 # What the append may refuse of a record that is well-formed; nothing in the
 # record itself tells.
@@ -40,11 +42,15 @@ def remember(row: LetterRow) -> KnownLetter:
     return KnownLetter(row.letter, row.reason, row.match, digest(row.original))
 
 
-def verdict(topic: str, partition: int, shards: int, value: bytes | None) -> RawEvent | Rejection:
+def verdict(
+    topic: str, partition: int, shards: int, value: bytes | None
+) -> RawEvent | Rejection | ControlRecord:
     """What decode makes of a record: the same rules, in the same order."""
     parsed = parse(value)
     if isinstance(parsed, Rejection):
-        return parsed
+        told = parse_control(value) if topic == CONTROL_TOPIC else None
+        is_home = told is not None and partition_of(told.match, shards) == partition
+        return told if told is not None and is_home else parsed
     if source_of(parsed) != RAW_TOPICS[topic]:
         return Rejection(letters.WRONG_TOPIC, f"a record of {source_of(parsed)}", parsed.match)
     home = partition_of(parsed.match, shards)
@@ -61,6 +67,7 @@ class ShardRecords(NamedTuple):
     rows: KnownRows
     letters: dict[tuple[int, int], KnownLetter]  # by topic number and offset; found ones are taken out
     retired: set[str]
+    parking: Parking
 
 
 class RawCheck:
@@ -95,8 +102,15 @@ class RawCheck:
             if letter is not None:
                 self._check_letter(record, found, letter)
                 continue
+            if isinstance(found, ControlRecord):
+                self._check_control(record, found)
+                continue
             if isinstance(found, Rejection):
                 self._miss(record, found.match, f"a dead letter {found.reason}")
+                continue
+            parked = log.parking.take_event((number, record.offset))
+            if parked is not None:
+                self._check_parked(record, parked)
                 continue
             ordinal = rows.find(key_of(found))
             if ordinal is None:
@@ -123,6 +137,21 @@ class RawCheck:
             found = f"position {rows.row(ordinal).position} names offset {offset}"
             self._findings.add("order", self._where(record.offset), expected, found, event.match)
 
+    def _check_control(self, record: RawRecord, found: ControlRecord) -> None:
+        told = self._log.parking.take_control((self._number, record.offset))
+        if told is None:
+            self._miss(record, found.match, f"{found.type} {found.match}, which a lane obeyed")
+            return
+        self._count(found.match)
+        self._topic.controls += 1
+
+    def _check_parked(self, record: RawRecord, parked: ParkedRow) -> None:
+        self._count(parked.match)
+        self._topic.parked += 1
+        if parked.original != record.value:
+            where = f"{self._where(record.offset)}, parked event {parked.parked}"
+            self._findings.add("parked", where, record.value or b"", "other bytes", parked.match)
+
     def _check_retired(self, record: RawRecord, event: RawEvent) -> None:
         if event.match in self._log.retired:
             self._tallies.match(event.match, self._log.shard).records += 1
@@ -131,7 +160,9 @@ class RawCheck:
         expected = f"an event {source_of(event)} {event.source_event_id} revision {event.revision}"
         self._miss(record, event.match, expected)
 
-    def _check_letter(self, record: RawRecord, found: RawEvent | Rejection, letter: KnownLetter) -> None:
+    def _check_letter(
+        self, record: RawRecord, found: RawEvent | Rejection | ControlRecord, letter: KnownLetter
+    ) -> None:
         where = f"{self._where(record.offset)}, dead letter {letter.letter}"
         self._count(letter.match)
         if digest(record.value or b"") != letter.digest:
@@ -142,9 +173,13 @@ class RawCheck:
         if reason != letter.reason:
             self._findings.add("letter_reason", where, reason, letter.reason, letter.match)
 
-    def _right_reason(self, record: RawRecord, found: RawEvent | Rejection, given: str) -> str:
+    def _right_reason(
+        self, record: RawRecord, found: RawEvent | Rejection | ControlRecord, given: str
+    ) -> str:
         if isinstance(found, Rejection):
             return found.reason
+        if isinstance(found, ControlRecord):
+            return "none: a control record"
         rows = self._log.rows
         ordinal = rows.find(key_of(found))
         if ordinal is None:
@@ -215,6 +250,8 @@ def check_origins(
             where = f"shard {log.shard} position {row.position} ({row.match})"
             expected = f"its record at {cut.name}[{log.shard}]@{offset}"
             findings.add("origin", where, expected, "no record, or another identity", row.match)
+    log.parking.check_matches(findings)
+    log.parking.check_origins(log.shard, cuts, ends, findings)
     for (number, offset), letter in log.letters.items():
         its_cut = cuts.get(number)
         if its_cut is not None and (its_cut.holds(log.shard, offset) or offset >= ends[number]):

@@ -8,6 +8,7 @@ from recovery.audit.meter import Meter
 from recovery.audit.raw_check import verdict
 from recovery.audit.servers import Servers
 from recovery.audit.stream_check import PackDamagedError, read_entry
+from schemas.control import ControlRecord
 from schemas.identity import body_hash, key_of
 from schemas.raw import DerivedRecord
 from schemas.validation import Rejection
@@ -143,7 +144,7 @@ def is_all_repeats(kafka: KafkaReads, log: AuditReads, behind: Behind, shards: i
         identities: set[tuple[bytes, bytes | None]] = set()
         for record in batch:
             event = verdict(cut.topic, partition, shards, record.value)
-            if isinstance(event, Rejection):
+            if isinstance(event, Rejection | ControlRecord):
                 return False
             # Of derived records the first write wins, whatever the later ones say.
             body = None if isinstance(event, DerivedRecord) else body_hash(event)

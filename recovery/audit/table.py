@@ -24,6 +24,9 @@ def show(receipt: Receipt, console: Console) -> None:
     console.print(_matches(receipt))
     console.print()
     console.print(_topics(receipt))
+    parked, controls = (sum(getattr(t, name) for t in receipt.topics) for name in ("parked", "controls"))
+    if parked or controls:
+        console.print(f"Besides: {parked:,} events of parked matches wait; {controls:,} control records.")
     if any(topic.events_beyond + topic.letters_beyond for topic in receipt.topics):
         console.print("Other: older than what Kafka keeps, or newer than this audit.")
     console.print()

@@ -36,14 +36,21 @@ class TopicTally(msgspec.Struct, kw_only=True):
     repeats: int = 0
     dead_letters: int = 0
     retired: int = 0  # records of matches whose data was dropped
+    parked: int = 0  # events that wait for their match to be released
+    controls: int = 0  # records that told a lane something
     unread: int = 0
     unaccounted: int = 0
     events_beyond: int = 0  # rows whose origin retention removed, or that came after the cut
     letters_beyond: int = 0
 
     @property
+    def accounted(self) -> int:
+        settled = self.events + self.repeats + self.dead_letters + self.retired
+        return settled + self.parked + self.controls
+
+    @property
     def adds_up(self) -> bool:
-        return self.records == self.events + self.repeats + self.dead_letters + self.retired
+        return self.records == self.accounted
 
 
 class ShardProof(msgspec.Struct, kw_only=True):

@@ -23,6 +23,7 @@ from storage.dead_letters import (
     CORRECTED,
     DISCARDED,
     EVENT,
+    PARKED,
     REPEAT,
     SENT,
     STATES,
@@ -39,6 +40,11 @@ _Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 _DryRun = Annotated[bool, Parameter(negative=(), help="Print what would be done, and do nothing.")]
 _Number = Annotated[int, Parameter(help="Numbers of letters, as `list` prints them.")]
 _EVERYTHING = Selection()
+
+# By import path: they work on matches, and the list of commands needs none of them.
+app.command("recovery.deadletters.parking:park", help="Let the events of a match wait until it is released.")
+app.command("recovery.deadletters.parking:release", help="Let a match go on, what waits first, in its order.")
+app.command("recovery.deadletters.parking:parked", help="Show the matches that are parked, and what waits.")
 
 
 @app.command(name="list")
@@ -119,7 +125,7 @@ def edit(
         with opened_desk() as (_settings, desk):
             desk.work_alone()
             found = _find(desk, letter)
-            if found.state in (EVENT, REPEAT):
+            if found.state in (EVENT, REPEAT, PARKED):
                 raise RefusedError(
                     f"Letter {letter} is settled as {found.state}: correct it with a new record."
                 )
@@ -174,8 +180,8 @@ def redrive_letters(
     to the topic of its source and the partition of its match, so one that lay on a wrong one is put right. It
     counts once, however often it is sent: by its identity. What would surely be refused again is held back.
 
-    Exit status: 0 each is an event or a repeat of one; 1 some were refused again, held back or not answered
-    in time, or nothing was chosen; 2 it could not run. After a 2, run it again.
+    Exit status: 0 each is an event, a repeat of one or parked; 1 some were refused again, held back or not
+    answered in time, or nothing was chosen; 2 it could not run. After a 2, run it again.
     """
 
     def work(errors: Console) -> int:
@@ -244,7 +250,7 @@ def _sum_up(results: list[Result], asked: int, errors: Console, json: bool) -> i
             " with ./dev status, then run it again: nothing counts twice.",
             soft_wrap=True,
         )
-    return DONE if counts[EVENT] + counts[REPEAT] == asked else REFUSED
+    return DONE if counts[EVENT] + counts[REPEAT] + counts[PARKED] == asked else REFUSED
 
 
 @app.command

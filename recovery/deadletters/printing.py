@@ -11,6 +11,7 @@ from recovery.deadletters.edit import readable
 from recovery.deadletters.plan import EVENT, Step
 from recovery.deadletters.redrive import Result, target
 from storage.dead_letters import Action, Group, Letter, Line
+from storage.parking import ParkedMatch
 
 _HEX_WIDTH = 16
 # Enough to see what something is; --json has all of it.
@@ -131,3 +132,18 @@ def show_result(result: Result, console: Console) -> None:
 
 def _time(instant: datetime) -> str:
     return instant.strftime("%m-%d %H:%M")
+
+
+def show_parked(matches: Sequence[ParkedMatch], console: Console) -> None:
+    """Who waits, since when, and why."""
+    if not matches:
+        console.print("No match is parked.")
+        return
+    table = _table("match", "shard", "state", "waiting", "since", "by", "because")
+    for match in matches:
+        waiting = f"{match.waiting:,}"
+        since = _time(match.since)
+        table.add_row(
+            match.match, str(match.shard), match.state, waiting, since, match.issued_by, match.because
+        )
+    console.print(table)

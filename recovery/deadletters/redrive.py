@@ -28,7 +28,7 @@ class Result(msgspec.Struct, frozen=True):
     letter: int
     match: str | None
     to: str  # topic[partition], with @offset once it was written
-    state: str  # event, repeat, refused, sent (not answered), or held_back
+    state: str  # event, repeat, parked, refused, sent (not answered), or held_back
     detail: str
 
 

@@ -1,13 +1,14 @@
 """Records back onto the raw topics."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from recovery.deadletters.plan import Step
+from schemas.control import CONTROL_TOPIC, ControlRecord, encode_control
 from schemas.letters import Origin
+from schemas.partitioning import partition_of
 
 # Names the letter on the record that a redrive writes.
 LETTER_HEADER = "letter"
@@ -18,9 +19,9 @@ _SETTLED_WITHIN_SECONDS = 10
 class NotSentError(RuntimeError):
     """Kafka has not acknowledged a record: it may be there or not, and sending it again is safe."""
 
-    def __init__(self, letter: int, reason: str) -> None:
-        super().__init__(f"letter {letter} was not acknowledged: {reason}")
-        self.letter = letter
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(f"a record for {topic} was not acknowledged: {reason}")
+        self.topic = topic
 
 
 class Sent(NamedTuple):
@@ -28,9 +29,6 @@ class Sent(NamedTuple):
 
     step: Step
     origin: Origin
-
-
-Report = Callable[[Step, KafkaError | None, Message], None]
 
 
 class RawProducer:
@@ -57,35 +55,56 @@ class RawProducer:
 
     def send(self, steps: Sequence[Step]) -> list[Sent]:
         """Write records, in order, and wait until all in-sync replicas have them; raise NotSentError."""
-        reports: dict[int, Origin] = {}
-        refusals: list[NotSentError] = []
-
-        def report(step: Step, error: KafkaError | None, message: Message) -> None:
-            partition, offset = message.partition(), message.offset()
-            if error is not None or partition is None or offset is None:
-                refusals.append(NotSentError(step.letter, error.str() if error else "no offset"))
-            else:
-                reports[step.letter] = Origin(step.topic, partition, offset)
-
-        for step in steps:
-            self._produce(step, report)
+        reports = [
+            self._produce(step.topic, step.partition, step.key, step.value, {LETTER_HEADER: str(step.letter)})
+            for step in steps
+        ]
         self._producer.flush()
-        if refusals:
-            raise refusals[0]
-        return [Sent(step, reports[step.letter]) for step in steps]
+        return [Sent(step, report.origin(step.topic)) for step, report in zip(steps, reports, strict=True)]
 
-    def _produce(self, step: Step, report: Report) -> None:
+    def tell(self, record: ControlRecord, shards: int) -> Origin:
+        """Write a control record for the lane of its match; raise NotSentError."""
+        partition = partition_of(record.match, shards)
+        report = self._produce(CONTROL_TOPIC, partition, record.match.encode(), encode_control(record), {})
+        self._producer.flush()
+        return report.origin(CONTROL_TOPIC)
+
+    def _produce(
+        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: dict[str, str]
+    ) -> "_Report":
+        report = _Report()
         try:
             self._producer.produce(
-                self._prefix + step.topic,
-                value=step.value,
-                key=step.key,
-                partition=step.partition,
-                headers=[(LETTER_HEADER, str(step.letter))],
-                on_delivery=partial(report, step),
+                self._prefix + topic,
+                value=value,
+                key=key,
+                partition=partition,
+                headers=list(headers.items()),
+                on_delivery=report.take,
             )
         except KafkaException as error:
-            raise NotSentError(step.letter, error.args[0].str()) from error
+            raise NotSentError(topic, error.args[0].str()) from error
+        return report
+
+
+class _Report:
+    """What Kafka says about one record."""
+
+    def __init__(self) -> None:
+        self._refusal = "no report"
+        self._place: tuple[int, int] | None = None
+
+    def take(self, error: KafkaError | None, message: Message) -> None:
+        partition, offset = message.partition(), message.offset()
+        if error is not None:
+            self._refusal = error.str()
+        elif partition is not None and offset is not None:
+            self._place = partition, offset
+
+    def origin(self, topic: str) -> Origin:
+        if self._place is None:
+            raise NotSentError(topic, self._refusal)
+        return Origin(topic, *self._place)
 
 
 def _ignore(_: KafkaError) -> None:

@@ -3,9 +3,8 @@
 import pickle
 from datetime import timedelta
 
-from dataflows.decode import event_of
 from dataflows.dedupe import SNAPSHOT_FINGERPRINTS, FingerprintRing
-from schemas.batch import Event, EventBatch
+from schemas.batch import Entry, Event, EventBatch, event_of
 from schemas.letters import DeadLetter, Origin
 from schemas.raw import RawEvent
 from tests.event_builders import KICK_OFF, a_pass
@@ -18,7 +17,7 @@ def _entry(raw: RawEvent, offset: int = 0) -> Event:
 
 
 def _batch(*raws: RawEvent) -> EventBatch:
-    entries: list[Event | DeadLetter] = [_entry(raw, i) for i, raw in enumerate(raws)]
+    entries: list[Entry] = [_entry(raw, i) for i, raw in enumerate(raws)]
     return EventBatch("broadcast-events", 0, entries, len(raws))
 
 

@@ -3,9 +3,8 @@
 import msgspec
 import pytest
 
-from dataflows.decode import event_of
 from dataflows.enrichment import enrich, importance_of, language_of_script
-from schemas.batch import Event, EventBatch
+from schemas.batch import Event, EventBatch, event_of
 from schemas.raw import SocialBody
 from tests.event_builders import a_goal, a_pass, a_post, a_reading
 

@@ -5,6 +5,7 @@ import pytest
 from recovery.audit.findings import Findings
 from recovery.audit.kafka_reads import RawRecord, TopicCut
 from recovery.audit.known_rows import KnownRows
+from recovery.audit.parked_check import Parking
 from recovery.audit.raw_check import KnownLetter, RawCheck, ShardRecords, check_origins, digest
 from recovery.audit.tally import Tallies, TopicTally
 from schemas import letters
@@ -22,7 +23,7 @@ class Bench:
         self.findings, self.tallies, self.rows = Findings(9), Tallies(), KnownRows()
         self.cut = TopicCut(topic, topic, "id", {0: (first, end)})
         self.tally = self.tallies.topics[topic] = TopicTally(topic=topic, topic_id="id")
-        self.log = ShardRecords(0, 1, self.rows, {}, set())
+        self.log = ShardRecords(0, 1, self.rows, {}, set(), Parking())
 
     def row(self, event: RawEvent, offset: int) -> None:
         is_fact = source_of(event) != "derived"

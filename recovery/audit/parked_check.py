@@ -1,0 +1,55 @@
+"""What a shard's lane parked and what it was told, to find the records that it came from. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from recovery.audit.findings import Findings
+from recovery.audit.kafka_reads import TopicCut
+from schemas.identity import key_of
+from schemas.validation import Rejection, parse
+from storage.audit_reads import ParkedRow, ToldRow
+
+Place = tuple[int, int]  # topic number, offset
+
+
+class Parking:
+    """Parked events and obeyed controls by origin; those whose record is found are taken out."""
+
+    def __init__(
+        self, parked: Iterable[ParkedRow] = (), told: Iterable[ToldRow] = (), closed: Iterable[str] = ()
+    ) -> None:
+        """`closed`: the matches that are parked or being released."""
+        self._parked = {(row.topic, row.source_offset): row for row in parked}
+        self._told = {(row.topic, row.source_offset): row for row in told}
+        parked_now = set(closed)
+        self._stuck = [row for row in self._parked.values() if row.match not in parked_now]
+        events = (parse(row.original) for row in self._parked.values())
+        self.keys = {key_of(event) for event in events if not isinstance(event, Rejection)}
+
+    def take_event(self, place: Place) -> ParkedRow | None:
+        return self._parked.pop(place, None) if self._parked else None
+
+    def take_control(self, place: Place) -> ToldRow | None:
+        return self._told.pop(place, None)
+
+    def check_matches(self, findings: Findings) -> None:
+        """Events wait only in matches that are parked: in one that goes on nothing would release them."""
+        for row in self._stuck:
+            findings.add("parked", _where(row), "an open match has none", "an event that waits", row.match)
+
+    def check_origins(
+        self, shard: int, cuts: Mapping[int, TopicCut], ends: Mapping[int, int], findings: Findings
+    ) -> None:
+        """After all records of a shard: what is left names records that did not turn up."""
+        for place, match, where in [
+            *((place, row.match, _where(row)) for place, row in self._parked.items()),
+            *((place, row.match, f"{row.kind} {row.match}") for place, row in self._told.items()),
+        ]:
+            number, offset = place
+            cut = cuts.get(number)
+            if cut is not None and (cut.holds(shard, offset) or offset >= ends[number]):
+                expected = f"its record at {cut.name}[{shard}]@{offset}"
+                findings.add("parked", where, expected, "no record", match)
+
+
+def _where(row: ParkedRow) -> str:
+    return f"parked event {row.parked}"
