@@ -1,6 +1,7 @@
 """The edges of the relay: its settings, and for each target a thread, a source and a sink."""
 
 import gc
+import logging
 import os
 import random
 import sys
@@ -15,6 +16,7 @@ import settings as configuration
 from dataflows.kafka_looks import LettersLooker, LiveEventsLooker
 from dataflows.polling import PollingSource
 from dataflows.stream_looks import Look, StreamLooker
+from resilience.clock_watch import ClockSetBackError, watch_clock
 from settings import Settings, SettingsError
 from sinks.hand import Hand
 from sinks.kafka_outlet import KafkaOutlet, KafkaOutletSink, KafkaRecord
@@ -27,6 +29,7 @@ from telemetry.log import Log, configure
 _STREAMS = "deliver.streams"
 _LIVE_EVENTS = "deliver.live_events"
 _LETTERS = "deliver.letters"
+LEFT = "relay.stopped"
 _TARGETS = {"streams", "live-events", "dead-letters"}
 # Where cores are short, lanes and gateways go first: they have a fan waiting, and
 # the relay only when they failed. A third of their share is left to it.
@@ -50,6 +53,7 @@ def open_relay() -> Relay:
     targets = _targets(settings)
     _tune_interpreter()
     os.nice(_NICENESS)
+    watch_clock(_now, _leave)
     return Relay(
         settings,
         _streams(settings) if "streams" in targets else None,
@@ -119,3 +123,9 @@ def _reach(neighbour: str, part: str) -> Reach:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _leave(error: ClockSetBackError) -> None:
+    Log("deliver").error(LEFT, kind=type(error).__name__, detail=str(error))
+    logging.shutdown()
+    os._exit(os.EX_SOFTWARE)

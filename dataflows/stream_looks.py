@@ -1,6 +1,6 @@
 """Looking at the live streams: where each one ends, then where the log ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ _HURRY = timedelta(milliseconds=15)
 _BELIEVE_SECONDS = 1.0
 _TRIM_EVERY_SECONDS = 1.0
 _SWEEP_EVERY_SECONDS = 60.0
+# Nobody but us trims; where somebody did, fans are served from the log until the stream is whole again.
+_STARTS_EVERY_SECONDS = 5.0
 
 
 class ShardView(NamedTuple):
@@ -41,11 +43,16 @@ class ShardView(NamedTuple):
 
 
 class Look(NamedTuple):
-    """All shards at one time; `streams` is what exists in Redis, once in a while."""
+    """All shards at one time.
+
+    Once in a while also what exists in Redis, and where each of the shards'
+    streams begins.
+    """
 
     shards: list[ShardView]
     is_trim_due: bool
     streams: list[StreamName] | None
+    starts: Mapping[StreamName, int | None]
 
 
 class _Seen(NamedTuple):
@@ -72,6 +79,7 @@ class StreamLooker:
         self._believed_until = 0.0
         self._trimmed_at = 0.0
         self._swept_at: float | None = None
+        self._starts_read_at = 0.0
 
     def look(self) -> Found[Look]:
         """Look once; an outage is noted and comes back as a pause."""
@@ -91,6 +99,8 @@ class StreamLooker:
         if self._generations is None:
             self._generations = self._log.generations()
         names = [StreamName(*each) for each in self._generations.items()]
+        # Before the tops: a start that a trim moved on in between would seem too late.
+        starts = self._read_starts(names, now)
         # The streams first: a top that is above a head read later is above
         # every head there ever was, and no append in between explains it.
         tops = self._read_tops(names, now)
@@ -102,7 +112,13 @@ class StreamLooker:
             for state in states
             if (stream := StreamName(state.shard, state.generation)) in tops
         ]
-        return Look(views, self._is_trim_due(now), self._sweep(now))
+        return Look(views, self._is_trim_due(now), self._sweep(now), starts)
+
+    def _read_starts(self, names: list[StreamName], now: float) -> dict[StreamName, int | None]:
+        if now < self._starts_read_at + _STARTS_EVERY_SECONDS:
+            return {}
+        self._starts_read_at = now
+        return dict(zip(names, self._streams.starts([name.key for name in names]), strict=True))
 
     def _read_tops(self, names: list[StreamName], now: float) -> dict[StreamName, StreamTop | None]:
         if now >= self._believed_until:

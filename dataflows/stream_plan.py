@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from dataflows.stream_looks import Look, ShardView
-from sinks.stream_repair import Begin, BeginNewLife, Delete, Fill, Task, Trim
+from sinks.stream_repair import Begin, BeginAgain, BeginNewLife, Delete, Fill, Task, Trim
 from storage.relay_reads import Place, ShardState
 
 # Longer than any reader holds on to a life that is over.
@@ -18,6 +18,7 @@ def planner(retention: int) -> Callable[[Look], list[Task]]:
         tasks = [task for view in look.shards for task in plan_repair(view, retention)]
         if look.is_trim_due:
             tasks += [task for view in look.shards for task in plan_trim(view, retention)]
+        tasks += plan_new_beginnings(look, retention)
         tasks += plan_deletions(look)
         return tasks
 
@@ -51,6 +52,19 @@ def has_parted(view: ShardView) -> bool:
 def beginning(log: ShardState, retention: int) -> int:
     """The position after which a new stream begins: what lies before would be trimmed, or is dropped."""
     return max(log.base.position, log.head.position - retention)
+
+
+def plan_new_beginnings(look: Look, retention: int) -> Iterator[Task]:
+    """Begin a stream again that lost its beginning: somebody trimmed it, or restored a part of it.
+
+    Where it ends says nothing about that, and what is missing in front
+    cannot be put there.
+    """
+    for view in look.shards:
+        first = look.starts.get(view.stream)
+        latest = beginning(view.log, retention) + 1
+        if first is not None and first > latest and not has_parted(view):
+            yield BeginAgain(view.stream, first, latest)
 
 
 def plan_trim(view: ShardView, retention: int) -> Iterator[Task]:

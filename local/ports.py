@@ -3,7 +3,7 @@
 import errno
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import psutil
 
@@ -62,10 +62,10 @@ def holder_of(port: int) -> str:
     return "a process of another user"
 
 
-def free_base(choice: random.Random) -> int:
+def free_base(choice: random.Random, among: Sequence[int] = BASES) -> int:
     """Choose a port base on which a whole stack of three brokers fits."""
     offsets = {*PORT_OFFSETS.values(), *range(92, 114)}
-    for base in choice.sample(BASES, len(BASES)):
+    for base in choice.sample(among, len(among)):
         if all(is_free(base + offset) for offset in offsets):
             return base
-    raise RuntimeError(f"no free port base in {BASES}")
+    raise RuntimeError(f"no free port base in {among}")

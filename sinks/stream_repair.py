@@ -16,6 +16,7 @@ from telemetry.metrics import counter
 
 BEGUN = "stream.begun"
 NEW_LIFE = "shard.new_life"
+BEGINNING_LOST = "stream.beginning_lost"
 DELETED = "stream.deleted"
 
 # Read and appended in one go: a tenth of a second of work, so that no shard
@@ -44,6 +45,14 @@ class Begin(NamedTuple):
     after: int
 
 
+class BeginAgain(NamedTuple):
+    """Drop a stream that begins at `first` though it should at `latest` or before: the next look fills it."""
+
+    stream: StreamName
+    first: int
+    latest: int
+
+
 class BeginNewLife(NamedTuple):
     """Raise the shard's generation: this stream and the log have parted."""
 
@@ -65,7 +74,7 @@ class Delete(NamedTuple):
     stream: StreamName
 
 
-Task = Fill | Begin | BeginNewLife | Trim | Delete
+Task = Fill | Begin | BeginAgain | BeginNewLife | Trim | Delete
 
 
 class StreamRepair:
@@ -99,6 +108,9 @@ class StreamRepair:
                 self._fill(task.stream, task.after, may_begin=False)
             case Begin():
                 self._begin(task)
+            case BeginAgain():
+                self._streams.delete([task.stream.key])
+                _log.warning(BEGINNING_LOST, stream=task.stream.key, first=task.first, wanted=task.latest)
             case BeginNewLife():
                 self._begin_new_life(task)
             case Trim():

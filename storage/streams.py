@@ -95,6 +95,7 @@ class _Script:
 
 _APPEND = _Script("append_pack.lua")
 _TOP = _Script("top.lua")
+_START = _Script("start.lua")
 
 _Command = tuple[str | bytes | int, ...]
 
@@ -158,6 +159,10 @@ class Streams:
             known[name] if answer == 1 else StreamTop(int(answer[0]), answer[1]) if answer else None
             for name, answer in zip(streams, self._run(_TOP, commands), strict=True)
         ]
+
+    def starts(self, streams: Sequence[str]) -> list[int | None]:
+        """The first position of each stream, None when it is missing or empty; one round trip for all."""
+        return [int(first) if first else None for first in self._run(_START, [(name,) for name in streams])]
 
     def read_after(self, stream: str, position: int, packs: int) -> list[ReadPack]:
         """At most `packs` entries that end after `position`, in order; the first may begin before it."""

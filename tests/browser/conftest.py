@@ -4,7 +4,6 @@ Servers and services are started once a module; tests keep apart by their matche
 """
 
 import os
-import random
 import re
 import shutil
 import signal
@@ -19,13 +18,13 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from local import page_libraries
 from local.installation import throwaway
-from local.ports import free_base
 from local.servers.redis import DATABASES
 from schemas.raw import RawEvent
 from settings import Settings
 from tests.event_builders import MATCH
 from tests.fixtures.services import Service
 from tests.fixtures.waiting import eventually
+from tests.free_ports import a_free_base
 from tests.live_log import LiveLog
 
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -74,7 +73,7 @@ class Site:
     """The gateway and the API of an installation, at one port base as in production."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = replace(settings, port_base=free_base(random.Random()))
+        self.settings = replace(settings, port_base=a_free_base())
         self.url = self.settings.url("gateway")
         self._services: dict[str, Service] = {}
         self._stopped: list[int] = []

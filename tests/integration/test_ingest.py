@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import pytest
 from msgspec.structs import replace
 
 from local.environment import environment_of
-from local.ports import free_base
 from schemas.partitioning import partition_of
 from schemas.validation import Rejection, parse
 from settings import ROOT, Settings
@@ -24,6 +22,7 @@ from tests.event_builders import a_goal, a_pass, a_post, a_reading, encoded
 from tests.fixtures.mock_kafka import records_on
 from tests.fixtures.upstream_server import UpstreamServer
 from tests.fixtures.waiting import eventually
+from tests.free_ports import a_free_base
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +35,7 @@ def settings(installation: Settings, upstream: UpstreamServer) -> Settings:
     """An installation whose ingest listens on ports of its own and reads our upstream."""
     return replace(
         installation,
-        port_base=free_base(random.Random()),
+        port_base=a_free_base(),
         broadcast_url=f"{upstream.url}/broadcast",
         social_url=f"{upstream.url}/social",
         broadcast_interval=timedelta(milliseconds=20),

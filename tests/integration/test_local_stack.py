@@ -1,7 +1,6 @@
 """The local stack: real servers that heal, stop cleanly and leave nothing behind."""
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -20,11 +19,11 @@ from confluent_kafka.admin import AdminClient
 
 from local import ownership
 from local.environment import environment_of, inherited
-from local.ports import free_base
 from local.topics import topic_names
 from settings import ROOT, Settings, load
 from tests.fixtures.stack import NewInstallation, is_up, parts_of, running_stack
 from tests.fixtures.waiting import eventually
+from tests.free_ports import a_free_base
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +36,7 @@ def own_settings(tmp_path: Path) -> Settings:
     """A place for a stack of the test's own, which it may kill."""
     return load(
         {
-            "TOUCHLINE_PORT_BASE": str(free_base(random.Random())),
+            "TOUCHLINE_PORT_BASE": str(a_free_base()),
             "TOUCHLINE_DATA": str(tmp_path / "a folder with spaces"),
         }
     )

@@ -16,7 +16,6 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
-from local.ports import free_base
 from recovery.audit.meter import Silence
 from recovery.backup import command as backup
 from recovery.backup.create import create
@@ -36,6 +35,7 @@ from tests.fixtures.audit_world import HOME, World
 from tests.fixtures.recovery_commands import Call, recovery_environment, run_recovery
 from tests.fixtures.recovery_stores import MakeStore, fill
 from tests.fixtures.waiting import eventually
+from tests.free_ports import a_free_base
 
 LONG = timedelta(seconds=60)
 LANE = ("-s", "1", "-b", "30")
@@ -234,7 +234,7 @@ def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new_one(
 @pytest.fixture
 def s3(tmp_path: Path, stack: Settings) -> Iterator[dict[str, str]]:
     """An S3 with conditional writes, and what a client needs to know of it."""
-    port = free_base(random.Random()) + 1
+    port = a_free_base() + 1
     argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (tmp_path / "s3.log").open("wb") as log:
         server = subprocess.Popen(argv, stdout=log, stderr=log)

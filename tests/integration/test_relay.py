@@ -133,6 +133,24 @@ def test_an_emptied_redis_heals(installation: Settings, log: GrownLog, start_rel
     publisher.close(timedelta(seconds=5))
 
 
+def test_a_stream_that_somebody_trimmed_becomes_whole_again(
+    installation: Settings, log: GrownLog, start_relay: StartRelay
+) -> None:
+    """Its end is right, so only a look at where it begins tells."""
+    publisher = LivePublisher(installation.redis, 10_000)
+    for _ in range(5):
+        publisher.offer([log.grow(0, 10)])
+    start_relay(installation)
+    eventually(lambda: streams_hold(installation, log), SOON)
+    with Redis.from_url(installation.redis) as redis:
+        redis.xtrim(stream_name(0, log.generation(0)), maxlen=1, approximate=False)
+    assert len(streamed(installation, 0, log.generation(0))) < 50
+    eventually(lambda: streams_hold(installation, log), SOON)
+    publisher.offer([log.grow(0, 10)])
+    eventually(lambda: streams_hold(installation, log), SOON)
+    publisher.close(timedelta(seconds=5))
+
+
 def test_write_through_takes_over_again_after_a_repair(
     installation: Settings, log: GrownLog, start_relay: StartRelay
 ) -> None:

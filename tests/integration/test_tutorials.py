@@ -1,7 +1,6 @@
 """The tutorials do what they say: their files are written and their commands run, in a copy of all this."""
 
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -9,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.ports import free_base
 from settings import ROOT
+from tests.free_ports import a_free_base
 
 TUTORIALS = ("first-match.md", "change-a-step.md")
 _BLOCK = re.compile(r"^```(sh|python)[ ]?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -51,7 +50,7 @@ def test_a_tutorial_works_as_written(copy: Path, tutorial: str) -> None:
     """Every block in order, each command with exit code 0."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")},
-        "TOUCHLINE_PORT_BASE": str(free_base(random.Random())),
+        "TOUCHLINE_PORT_BASE": str(a_free_base()),
     }
     blocks = _BLOCK.findall((copy / "docs" / tutorial).read_text())
     assert blocks

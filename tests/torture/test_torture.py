@@ -1,14 +1,13 @@
 """A short torture with a fixed seed; `./dev torture` runs longer ones."""
 
 import asyncio
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local.ports import free_base
 from settings import load
+from tests.free_ports import a_free_base
 from tests.torture.actions import edges, processes, servers
 from tests.torture.actions.registry import ACTIONS
 from tests.torture.plan import make_plan
@@ -45,7 +44,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_every_promise_holds_under_torture(folder: Path) -> None:
     """Nothing lost, nothing twice, all in order, and back in time, after one of each kind of harm."""
-    base = free_base(random.Random())
+    base = a_free_base()
     settings = load({"TOUCHLINE_PORT_BASE": str(base), "TOUCHLINE_DATA": str(folder / "data")})
     plan = make_plan(SEED, len(KINDS), SECONDS, {kind: ACTIONS[kind].weight for kind in KINDS})
     for step in plan:

@@ -18,7 +18,7 @@ STEPS = {"look", "plan", "repair", "read_log", "shape", "produce", "read_letters
 def test_each_branch_leads_from_its_source_to_its_target() -> None:
     top = StreamTop(0, ZERO_CHAIN)
     state = ShardState(0, 1, Place(*top), Place(1, CHAIN), ZERO_CHAIN, 0)
-    look = Look([ShardView(StreamName(0, 1), top, state, True)], False, None)
+    look = Look([ShardView(StreamName(0, 1), top, state, True)], False, None, {})
     run = LogRun(0, 1, [LoggedRow(1, CHAIN, "m", b"{}")])
     letter = Letter(1, "sensor-events", 0, 5, "empty", "", None, b"")
     tasks: list[Task] = []

@@ -3,7 +3,7 @@
 from dataflows.stream_looks import Look, ShardView
 from dataflows.stream_plan import DEAD_STREAMS_KEPT, planner
 from schemas.identity import ZERO_CHAIN
-from sinks.stream_repair import Begin, BeginNewLife, Delete, Fill, Task, Trim
+from sinks.stream_repair import Begin, BeginAgain, BeginNewLife, Delete, Fill, Task, Trim
 from storage.relay_reads import Place, ShardState
 from storage.streams import StreamName, StreamTop
 
@@ -33,8 +33,13 @@ def a_view(
     return ShardView(STREAM, end, state, is_stuck)
 
 
-def plan(*views: ShardView, is_trim_due: bool = False, streams: list[StreamName] | None = None) -> list[Task]:
-    return planner(RETENTION)(Look(list(views), is_trim_due, streams))
+def plan(
+    *views: ShardView,
+    is_trim_due: bool = False,
+    streams: list[StreamName] | None = None,
+    start: int | None = None,
+) -> list[Task]:
+    return planner(RETENTION)(Look(list(views), is_trim_due, streams, {STREAM: start}))
 
 
 def test_a_stream_that_ends_with_the_log_needs_nothing() -> None:
@@ -79,6 +84,20 @@ def test_trimming_keeps_the_retention() -> None:
     assert plan(a_view(250, 250), is_trim_due=True) == [Trim(STREAM, 150)]
     assert plan(a_view(250, 250), a_view(100, 100)) == []
     assert plan(a_view(100, 100), is_trim_due=True) == []
+
+
+def test_a_stream_that_lost_its_beginning_begins_again() -> None:
+    """Nothing can be put in front of what is there; what trimming takes is not missing."""
+    assert plan(a_view(40, 40), start=31) == [BeginAgain(STREAM, 31, 1)]
+    assert plan(a_view(40, 40, base=20), start=31) == [BeginAgain(STREAM, 31, 21)]
+    assert plan(a_view(1_040, 1_040), start=942) == [BeginAgain(STREAM, 942, 941)]
+    for whole in (a_view(40, 40, base=30), a_view(131, 131), a_view(50, 500)):
+        assert BeginAgain not in {type(task) for task in plan(whole, start=31)}
+
+
+def test_a_stream_that_has_parted_keeps_what_it_shows() -> None:
+    view = a_view(40, 30, log_has_top=False)
+    assert plan(view, start=31) == [BeginNewLife(STREAM, a_place(40), a_place(30))]
 
 
 def test_a_dead_stream_is_deleted_some_time_after_its_successor_began() -> None:
