@@ -70,7 +70,8 @@ class LetterPlace(NamedTuple):
     offset: int
 
 
-# Heads, and in the same snapshot the chain where each stream ends.
+# Heads, and in the same snapshot the chain where each stream ends. Each place is looked up by
+# itself: as a plain join, before the first statistics, it read every row of the shard.
 _STATES = """
 SELECT
     d.shard, d.generation, d.base_position, d.base_chain,
@@ -84,7 +85,10 @@ LEFT JOIN LATERAL (
     SELECT e.position, e.chain FROM events AS e
     WHERE e.shard = d.shard ORDER BY e.position DESC LIMIT 1
 ) AS h ON true
-LEFT JOIN events AS p ON p.shard = d.shard AND p.position = a.position
+LEFT JOIN LATERAL (
+    SELECT e.chain FROM events AS e
+    WHERE e.shard = a.shard AND e.position = a.position LIMIT 1
+) AS p ON true
 ORDER BY d.shard
 """
 
