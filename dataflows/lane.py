@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,11 +20,11 @@ from sinks.committer import Committer, Limits
 from sinks.event_log import EventLogSink, part_of_shard
 from sinks.live_streams import LivePublisher
 from sources.kafka import KafkaSource, consumer_config
-from sources.topic_lives import describe_topics
+from sources.topic_lives import LiveTopic, describe_topics, first_offsets, watch_lives
 from storage import resume
 from storage.append import StaleFenceError
 from storage.connect import connect
-from storage.resume import TopicLife
+from storage.resume import TopicLife, TopicReplacedError
 from telemetry import log as telemetry
 from telemetry.log import Log
 
@@ -32,6 +33,7 @@ EXIT_FAILED = 70
 EXIT_FENCED = os.EX_TEMPFAIL  # another holds the shards: a supervisor must not hurry to start us again
 
 LEFT = "lane.stopped"
+REMOVED = "source.removed_unread"
 
 _log = Log("lane")
 
@@ -49,11 +51,15 @@ def open_lane() -> Lane:
     """Connect a lane to its servers, as the environment says; raise by name what does not fit."""
     settings = configuration.load()
     telemetry.configure()
-    numbers = _number_topics(settings)
+    lives = describe_topics(
+        settings.kafka, [settings.topic_prefix + topic for topic in RAW_TOPICS], settings.shards
+    )
+    numbers = _number_topics(settings, lives)
     shards = [shard for shard in range(settings.shards) if shard % settings.lane_count == settings.lane_index]
     prepare_recovery(settings.store_wait, [part_of_shard(shard) for shard in shards])
     _tune_interpreter()
     watch_clock(_now, _leave)
+    watch_lives(settings.kafka, lives, _leave_a_new_life)
     publisher = LivePublisher(settings.redis, settings.live_backlog_rows)
     committer = Committer(
         settings.postgres,
@@ -70,9 +76,19 @@ def open_lane() -> Lane:
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)
 
+    # Before the log is asked: what it has not read by then, and Kafka no longer has, nobody will read.
+    firsts = first_offsets(settings.kafka, [topic.name for topic in lives], shards)
+
     def starting_offsets(shard: int) -> dict[str, int]:
         with connect(settings.postgres, "touchline-enrich-start") as connection:
-            return resume.by_name(resume.next_offsets(connection, shard), numbers)
+            following = resume.by_name(resume.next_offsets(connection, shard), numbers)
+            for topic, offset in following.items():
+                first = firsts[settings.topic_prefix + topic, shard]
+                if offset < first:
+                    resume.note_removed(connection, shard, numbers[topic], offset, first, _now())
+                    _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)
+                    following[topic] = first
+            return following
 
     source = KafkaSource(
         consumer_config(settings.kafka, f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"),
@@ -86,15 +102,17 @@ def open_lane() -> Lane:
     return Lane(settings, source, EventLogSink(committer, shards))
 
 
-def _number_topics(settings: Settings) -> dict[str, int]:
-    names = [settings.topic_prefix + topic for topic in RAW_TOPICS]
-    live = describe_topics(settings.kafka, names, settings.shards)
-    lives = [
-        TopicLife(topic.name.removeprefix(settings.topic_prefix), topic.cluster_id, topic.topic_id)
-        for topic in live
-    ]
+def _number_topics(settings: Settings, lives: Sequence[LiveTopic]) -> dict[str, int]:
     with connect(settings.postgres, "touchline-enrich-start") as connection:
-        return resume.register_topics(connection, lives)
+        return resume.register_topics(connection, [_life_of(topic, settings.topic_prefix) for topic in lives])
+
+
+def _life_of(topic: LiveTopic, prefix: str) -> TopicLife:
+    return TopicLife(topic.name.removeprefix(prefix), topic.cluster_id, topic.topic_id)
+
+
+def _leave_a_new_life(before: LiveTopic, now: LiveTopic) -> None:
+    _leave(TopicReplacedError(_life_of(now, ""), _life_of(before, "")))
 
 
 def _stop_when_asked() -> threading.Event:

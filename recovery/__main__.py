@@ -37,6 +37,7 @@ _add(app, "prepare", "recovery.prepare_store:prepare")
 _add(app, "replay", "recovery.replay.command:replay")
 _add(app, "restore", "recovery.stores.restore_command:restore")
 _add(app, "rewind", "recovery.stores.restore_command:rewind")
+_add(app, "topics", "recovery.topics.command:app")
 
 backup = cyclopts.App(name="backup", help=_help("backup"), help_format="plaintext", version_flags=[])
 _add(backup, "create", "recovery.backup.command:create", "backup-create")

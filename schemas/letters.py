@@ -19,6 +19,7 @@ FOLD_FAILED = "fold_failed"
 IMAGE_FULL = "image_full"
 RETIRED_MATCH = "retired_match"
 REFUSED_BY_STORAGE = "refused_by_storage"
+REMOVED_UNREAD = "removed_unread"  # Kafka's retention was faster than a lane; detail says how much
 
 REASONS = (
     MALFORMED_JSON,
@@ -35,6 +36,7 @@ REASONS = (
     IMAGE_FULL,
     RETIRED_MATCH,
     REFUSED_BY_STORAGE,
+    REMOVED_UNREAD,
 )
 
 

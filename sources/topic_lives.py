@@ -1,12 +1,18 @@
-"""Which life of a topic the cluster holds now: a topic that was recreated has another id."""
+"""Which life of a topic the cluster holds now, and from where: a topic that was recreated has another id."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 _SECONDS = 10.0
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+# A reader does not notice by itself when the new life has its offset already. What it takes
+# from there until then is in the log under the old life, and is found again by its identity.
+_LOOK_EVERY_SECONDS = 5.0
 
 
 class LiveTopic(NamedTuple):
@@ -29,8 +35,61 @@ class TopicMissingError(RuntimeError):
 
 def describe_topics(bootstrap: str, names: Sequence[str], partitions: int) -> list[LiveTopic]:
     """Ask the cluster for its id and the topics' ids; raise TopicMissingError when one does not fit."""
+    return _describe(_admin(bootstrap), names, partitions)
+
+
+def first_offsets(
+    bootstrap: str, names: Sequence[str], partitions: Iterable[int]
+) -> dict[tuple[str, int], int]:
+    """(topic, partition) -> the first offset that is still there."""
+    admin = _admin(bootstrap)
+    places = [TopicPartition(name, partition) for partition in partitions for name in names]
+    answers = admin.list_offsets(dict.fromkeys(places, _EARLIEST), request_timeout=_SECONDS)
+    return {(place.topic, place.partition): answers[place].result(_SECONDS).offset for place in places}
+
+
+class LifeWatch:
+    """Compares the topics that a reader began with to those that the cluster holds now."""
+
+    def __init__(self, bootstrap: str, lives: Sequence[LiveTopic]) -> None:
+        self._admin = _admin(bootstrap)
+        self._lives = {topic.name: topic for topic in lives}
+        self._partitions = lives[0].partitions
+
+    def replaced(self) -> tuple[LiveTopic, LiveTopic] | None:
+        """A topic that is another one now, as it was and as it is.
+
+        None when there is no answer, and for a topic that is gone: those are for the reader to notice.
+        """
+        try:
+            now = _describe(self._admin, list(self._lives), self._partitions)
+        except (KafkaException, TopicMissingError, TimeoutError):
+            return None
+        return next(((self._lives[t.name], t) for t in now if t != self._lives[t.name]), None)
+
+
+def watch_lives(
+    bootstrap: str, lives: Sequence[LiveTopic], on_replaced: Callable[[LiveTopic, LiveTopic], None]
+) -> None:
+    """Look every few seconds from now on, on a thread of its own; call back with a topic before and now."""
+    watch = LifeWatch(bootstrap, lives)
+
+    def run() -> None:
+        while True:
+            time.sleep(_LOOK_EVERY_SECONDS)
+            found = watch.replaced()
+            if found is not None:
+                on_replaced(*found)
+
+    threading.Thread(target=run, name="topic-watch", daemon=True).start()
+
+
+def _admin(bootstrap: str) -> AdminClient:
     config: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 2, "error_cb": lambda _: None}
-    admin = AdminClient(config)
+    return AdminClient(config)
+
+
+def _describe(admin: AdminClient, names: Sequence[str], partitions: int) -> list[LiveTopic]:
     cluster_id = admin.describe_cluster(request_timeout=_SECONDS).result(_SECONDS).cluster_id
     described: list[LiveTopic] = []
     for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=_SECONDS).items():

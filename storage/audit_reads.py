@@ -143,10 +143,15 @@ FROM images WHERE shard = %s AND position > %s AND position <= %s
 ORDER BY position, match, seq
 """
 
+# Once somebody has settled that records are gone, an audit says it no more.
 _LETTERS = """
-SELECT letter, topic, source_offset, reason, match, original
-FROM dead_letters WHERE partition = %s AND letter > %s
-ORDER BY letter LIMIT %s
+SELECT d.letter, d.topic, d.source_offset, d.reason, d.match, d.original
+FROM dead_letters AS d
+WHERE d.partition = %s AND d.letter > %s AND NOT (
+    d.reason = 'removed_unread'
+    AND EXISTS (SELECT 1 FROM letter_states AS s WHERE s.letter = d.letter AND s.state = 'discarded')
+)
+ORDER BY d.letter LIMIT %s
 """
 
 _PARKED = """

@@ -6,9 +6,12 @@ topic's life by number, so an offset never points into a recreated topic.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import psycopg
+
+from schemas import letters
 
 
 class TopicLife(NamedTuple):
@@ -28,7 +31,8 @@ class TopicReplacedError(RuntimeError):
     def __init__(self, life: TopicLife, known: TopicLife) -> None:
         super().__init__(
             f"topic {life.name} has id {life.topic_id} on cluster {life.cluster_id}, but the log was fed from"
-            f" id {known.topic_id} on cluster {known.cluster_id}"
+            f" id {known.topic_id} on cluster {known.cluster_id}. If that is meant, python -m recovery topics"
+            " adopt lets lanes read the new one, from its beginning."
         )
         self.life = life
         self.known = known
@@ -80,6 +84,15 @@ CROSS JOIN LATERAL (
 ) AS l
 """
 
+# One for all that is missing: there may be millions, and none has anything to show. Under the shard's
+# lock like every letter, so that those of a partition commit in the order of their numbers.
+_NOTE_REMOVED = """
+INSERT INTO dead_letters (topic, partition, source_offset, reason, detail, original, rejected_at)
+SELECT %(topic)s, locked.shard, %(first)s - 1, %(reason)s, %(detail)s, '', %(now)s
+FROM (SELECT d.shard FROM delivery_shards AS d WHERE d.shard = %(shard)s FOR UPDATE) AS locked
+ON CONFLICT (topic, partition, source_offset) DO NOTHING
+"""
+
 _PRUNE = """
 DELETE FROM checkpoints WHERE ctid IN (
     SELECT old.ctid FROM checkpoints AS old
@@ -104,6 +117,20 @@ def register_topics(connection: psycopg.Connection, lives: Sequence[TopicLife]) 
     return {row[0]: row[3] for row in connection.execute(_NUMBERS, (names,))}
 
 
+def known_lives(connection: psycopg.Connection, names: Sequence[str]) -> list[TopicLife]:
+    """The lives that the log was fed from, oldest first."""
+    return [TopicLife(*row[:3]) for row in connection.execute(_NUMBERS, (names,))]
+
+
+def adopt_lives(connection: psycopg.Connection, lives: Sequence[TopicLife]) -> None:
+    """Let the log be fed from these lives from now on; one that it knows already changes nothing.
+
+    A new number has no offsets in the log, so a lane reads it from its beginning.
+    """
+    for life in lives:
+        connection.execute(_REGISTER, life._asdict())
+
+
 def next_offsets(connection: psycopg.Connection, shard: int) -> dict[int, int]:
     """Topic number -> next offset to read, for the partition that feeds a shard."""
     found = connection.execute(_CHECKPOINT, {"shard": shard}).fetchone()
@@ -113,6 +140,20 @@ def next_offsets(connection: psycopg.Connection, shard: int) -> dict[int, int]:
         for topic, offset in connection.execute(query, {"shard": shard, "position": position}):
             following[topic] = max(following.get(topic, 0), offset)
     return following
+
+
+def note_removed(
+    connection: psycopg.Connection, shard: int, topic: int, following: int, first: int, now: datetime
+) -> None:
+    """Say by a dead letter that records from `following` up to `first` left Kafka before they were read.
+
+    Reading goes on at `first`. Said again it changes nothing.
+    """
+    detail = (
+        f"offsets {following} to {first - 1} ({first - following} records) left Kafka before they were read"
+    )
+    said = {"topic": topic, "shard": shard, "first": first, "detail": detail, "now": now}
+    connection.execute(_NOTE_REMOVED, {**said, "reason": letters.REMOVED_UNREAD})
 
 
 def by_name(offsets: Mapping[int, int], numbers: Mapping[str, int]) -> dict[str, int]:

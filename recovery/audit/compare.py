@@ -120,6 +120,11 @@ class Comparison:
         for cut in self._cuts:
             first, end = cut.ranges[shard]
             number, reads_on = self._numbers.get(cut.topic), self._offsets[cut.topic, shard]
+            if reads_on < first:
+                found = f"Kafka begins at {first}"
+                self._findings.add(
+                    "removed", f"{cut.name}[{shard}]@{reads_on}", "the log reads on here", found
+                )
             check = RawCheck(records, cut, number, reads_on, self._findings, self.tallies)
             for batch in self._servers.kafka.records(cut.name, shard, first, end):
                 check.take(batch)

@@ -5,6 +5,7 @@ import msgspec
 # Kind -> what it means, for people and for whoever reads a receipt later.
 KINDS = {
     "unread": "the log has not read this raw record yet",
+    "removed": "raw records left Kafka before the log had read them",
     "unaccounted": "a raw record is no event, no repeat of one, no dead letter and not parked",
     "accounted_twice": "a raw record is an event and a dead letter",
     "origin": "what the log names as an event's origin is not that record in Kafka",

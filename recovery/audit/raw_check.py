@@ -254,6 +254,9 @@ def check_origins(
     log.parking.check_origins(log.shard, cuts, ends, findings)
     for (number, offset), letter in log.letters.items():
         its_cut = cuts.get(number)
-        if its_cut is not None and (its_cut.holds(log.shard, offset) or offset >= ends[number]):
+        if letter.reason == letters.REMOVED_UNREAD:
+            where = f"dead letter {letter.letter}"
+            findings.add("removed", where, "every record is read", f"those up to offset {offset} were not")
+        elif its_cut is not None and (its_cut.holds(log.shard, offset) or offset >= ends[number]):
             expected = f"its record at {its_cut.name}[{log.shard}]@{offset}"
             findings.add("letter_origin", f"dead letter {letter.letter}", expected, "no record", letter.match)

@@ -101,7 +101,8 @@ def look_at_log(settings: Settings) -> LogLook | Unknown:
                     row.chain.hex(),
                     {
                         names[topic]: offset
-                        for (shard, topic), offset in progress.items()
+                        # Of a topic that was recreated the newest life counts.
+                        for (shard, topic), offset in sorted(progress.items())
                         if shard == row.shard and topic in names
                     },
                 )

@@ -61,6 +61,14 @@ def test_record_that_is_nothing_is_unaccounted_or_not_read_yet() -> None:
     assert not bench.tally.adds_up
 
 
+def test_records_that_left_kafka_unread_are_told() -> None:
+    """The dead letter that says so stands before the first record that is still there."""
+    bench = Bench(first=30)
+    bench.letter(29, letters.REMOVED_UNREAD, b"")
+    bench.tally.dead_letters -= 1  # it lies before what is compared
+    assert bench.read() == {"removed": 1}
+
+
 def test_other_body_under_a_known_identity_must_be_a_dead_letter() -> None:
     bench, other = Bench(), encoded(a_pass(player="Other"))
     bench.row(a_pass(), 4)
