@@ -7,22 +7,20 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from cyclopts import App, Parameter, validators
 from rich.console import Console
 
 import settings as configuration
 from settings import Settings
-from tests.torture.actions import edges, failovers, migrations, processes, servers
-from tests.torture.actions.registry import ACTIONS
+from tests.torture.actions.catalogue import EVERY_ACTION
 from tests.torture.load import LoadFailedError
 from tests.torture.plan import Step, make_plan, part_of_plan
 from tests.torture.report import Outcome, show
 from tests.torture.run import torture
 from tests.torture.shrink import shrink
 
-_REGISTERED = (edges, failovers, migrations, processes, servers)  # importing them is what fills ACTIONS
 _EACH_SECONDS = 6.0  # an action and what follows it, on average
 CLEAN, BROKEN, COULD_NOT_RUN = 0, 1, 2
 
@@ -44,6 +42,7 @@ def run(
     only: str = "",
     without: str = "",
     step: str = "",
+    brokers: Literal[1, 3] = 1,
     plan_only: Annotated[bool, Parameter(name="--dry-run", negative="")] = False,
     is_shrunk: Annotated[bool, Parameter(name="--shrink", negative="")] = False,
     shrink_seconds: float = 1800.0,
@@ -66,6 +65,8 @@ def run(
         Names of actions to leave out, in the same form.
     step
         Numbers of the plan's steps to run, with commas between: what --shrink found.
+    brokers
+        Kafka brokers: with three, each topic has three replicas, of which two must be in step.
     plan_only
         Print the plan and stop.
     is_shrunk
@@ -79,11 +80,11 @@ def run(
     """
     weights = {
         name: action.weight
-        for name, action in ACTIONS.items()
+        for name, action in EVERY_ACTION.items()
         if (not only or _is_named(name, only)) and not (without and _is_named(name, without))
     }
     if not weights:
-        sys.stderr.write(f"no such action; there are: {', '.join(sorted(ACTIONS))}\n")
+        sys.stderr.write(f"no such action; there are: {', '.join(sorted(EVERY_ACTION))}\n")
         return COULD_NOT_RUN
     lasts = seconds if seconds is not None else actions * _EACH_SECONDS
     plan = make_plan(seed, actions, lasts, weights)
@@ -97,7 +98,7 @@ def run(
         return CLEAN
     try:
         loaded = configuration.load()
-        once = Run(loaded, _folder(loaded), seed, lasts, patience, console)
+        once = Run(loaded, _folder(loaded), seed, lasts, patience, brokers, console)
         return asyncio.run(_torture(once, plan, shrink_seconds if is_shrunk else 0.0, as_json))
     except LoadFailedError as error:
         sys.stderr.write(f"the run says nothing: {error}\n")
@@ -112,6 +113,7 @@ class Run(NamedTuple):
     seed: int
     seconds: float
     patience: float
+    brokers: int
     console: Console
 
     async def once(self, plan: Sequence[Step]) -> Outcome:
@@ -121,7 +123,9 @@ class Run(NamedTuple):
         base, data = str(self.settings.port_base), str(self.folder / "data")
         own = configuration.load({"TOUCHLINE_PORT_BASE": base, "TOUCHLINE_DATA": data})
         say = partial(self.console.print, highlight=False, markup=False)
-        outcome = await torture(own, self.folder, self.seed, plan, self.seconds, say, self.patience)
+        outcome = await torture(
+            own, self.folder, self.seed, plan, self.seconds, say, self.patience, self.brokers
+        )
         (self.folder / "receipt.json").write_text(outcome.as_json())
         return outcome
 

@@ -38,6 +38,7 @@ POINTS = (
     CrashPoint("enrich", "within_snapshot", "sinks.event_log", "_ShardPartition.snapshot", "after"),
     CrashPoint("enrich", "after_taking_a_shard", "storage.append", "take_shard", "after"),
     CrashPoint("enrich", "within_prepare", "storage.recovery_store", "delete_unclosed", "before"),
+    CrashPoint("enrich", "within_a_release", "sinks.committer", "release_some", "after"),
     CrashPoint("deliver", "between_top_and_append", "sinks.stream_repair", "StreamRepair._fill", "before"),
     CrashPoint("deliver", "after_stream_append", "storage.streams", "Streams.append", "after"),
     CrashPoint("deliver", "between_redis_and_kafka", "sinks.kafka_outlet", "KafkaOutlet.send", "before"),
@@ -46,6 +47,9 @@ POINTS = (
     CrashPoint("ingest", "after_produce", "ingest.producer", "RecordProducer.send", "after"),
     CrashPoint("gateway", "after_reading_a_pack", "gateway.followers", "Followers.take_pack", "after"),
     CrashPoint("migration", "between_migrations", "storage.migrate", "_apply", "after"),
+    CrashPoint("restore", "after_fetching", "recovery.stores.restore", "fetch_store", "after"),
+    CrashPoint("restore", "between_the_moves", "recovery.stores.swap", "_exchange", "before"),
+    CrashPoint("restore", "after_the_moves", "recovery.stores.swap", "_exchange", "after"),
 )
 BY_KEY = {point.key: point for point in POINTS}
 

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
+import psycopg
+from confluent_kafka import KafkaException
 from msgspec.structs import replace as with_changes
 from redis import Redis
 
@@ -22,6 +24,7 @@ from local.spawn import spawn
 from local.stack import running
 from local.supervise import Supervisor
 from local.watch import Watch
+from recovery.audit.servers import CannotRunError
 from settings import ROOT, Settings
 from tests.torture.crash_points import FOLDER, PART, SABOTAGE
 from tests.torture.proxy import FaultProxy
@@ -29,9 +32,9 @@ from tests.torture.proxy import FaultProxy
 SHARDS = 4
 LANES = 2
 PARTS = ("ingest", "enrich-0", "enrich-1", "deliver", "gateway")
-SERVERS = ("kafka", "postgres", "redis")
 INSIDE = Path(__file__).parent / "inside"
 _LOOKS_EVERY_SECONDS = 0.02
+_ASKS_EVERY_SECONDS = 0.2
 
 Errand = Callable[[], None]
 Say = Callable[[str], None]
@@ -55,8 +58,15 @@ class Rig:
     """What the actions work on. Everything runs in this process's event loop or is its child."""
 
     def __init__(
-        self, settings: Settings, folder: Path, supervisor: Supervisor, say: Say, patience: float
+        self,
+        settings: Settings,
+        folder: Path,
+        supervisor: Supervisor,
+        say: Say,
+        patience: float,
+        brokers: Sequence[str] = ("kafka",),
     ) -> None:
+        self.brokers = tuple(brokers)  # by number
         self.settings = settings  # straight to the servers: for the checker and the load
         self.folder = folder
         self.say = say
@@ -121,6 +131,17 @@ class Rig:
                 raise NotInTimeError(f"waited {seconds * self.patience:g} s for {what}")
             await asyncio.sleep(_LOOKS_EVERY_SECONDS)
 
+    async def until_told(self, question: Callable[[], bool], seconds: float, what: str) -> None:
+        """Wait for something that a server says, who may not answer for a while; raise NotInTimeError."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds * self.patience
+        while clock() < deadline:
+            with suppress(KafkaException, psycopg.OperationalError, CannotRunError):
+                if await asyncio.to_thread(question):
+                    return
+            await asyncio.sleep(_ASKS_EVERY_SECONDS)
+        raise NotInTimeError(f"waited {seconds * self.patience:g} s for {what}")
+
     async def restart(self, part: str, errand: Errand) -> None:
         """Kill a part, do something while it is down, and let it come back."""
         done = asyncio.Event()
@@ -176,13 +197,14 @@ class Rig:
 
         return replace(child, before=before)
 
-    def parts(self, sabotage: str) -> list[Child]:
+    def parts(self) -> list[Child]:
         """The platform's processes, each with edges of its own."""
         children: list[Child] = []
         for name in PARTS:
-            described = platform_parts.children(self.settings_of(name), LANES, SERVERS)
+            needs = (*self.brokers, "postgres", "redis")
+            described = platform_parts.children(self.settings_of(name), LANES, needs)
             (child,) = [child for child in described if child.name == name]
-            child = _under_torture(child, self.folder, sabotage)
+            child = _under_torture(child, self.folder)
             children.append(self.running_errands(child))
             if name.startswith("enrich"):
                 self._second_lanes[name] = _second(child, self.store(name))
@@ -199,14 +221,19 @@ class Rig:
 
         return with_changes(
             self.settings,
-            kafka=f"127.0.0.1:{self.proxies['all to kafka'].port}",
+            kafka=",".join(f"127.0.0.1:{self.proxies[edge_to(broker)].port}" for broker in self.brokers),
             postgres=through(self.settings.postgres, "postgres"),
             redis=through(self.settings.redis, "redis"),
         )
 
 
-def _under_torture(child: Child, folder: Path, sabotage: str) -> Child:
-    added = environment_under_torture(folder, child.name, sabotage)
+def edge_to(broker: str) -> str:
+    """The edge to a broker: one for all, because a broker names one address to everybody."""
+    return f"all to {broker}"
+
+
+def _under_torture(child: Child, folder: Path) -> Child:
+    added = environment_under_torture(folder, child.name)
     return replace(child, environment={**child.environment, **added})
 
 
@@ -217,20 +244,25 @@ def _second(child: Child, store: Path) -> Child:
 
 @asynccontextmanager
 async def running_rig(
-    settings: Settings, folder: Path, say: Say, patience: float = 1.0, sabotage: str = ""
+    settings: Settings,
+    folder: Path,
+    say: Say,
+    patience: float = 1.0,
+    brokers: int = 1,
 ) -> AsyncIterator[Rig]:
     """Start servers and platform; stop all at the end."""
     settings = with_changes(settings, shards=SHARDS)
-    async with running(settings, 1, say, lambda _: None) as stack:
-        rig = Rig(stack.settings, folder, stack.supervisor, say, patience)
+    async with running(settings, brokers, say, lambda _: None) as stack:
+        names = ["kafka"] if brokers == 1 else [f"kafka-{broker}" for broker in range(brokers)]
+        rig = Rig(stack.settings, folder, stack.supervisor, say, patience, names)
         try:
             await _open_edges(rig)
-            outside = [rig.proxies["all to kafka"].port]
-            brokers = await asyncio.to_thread(kafka.children, rig.settings, 1, say, outside)
-            servers = [*brokers, postgres.child(rig.settings), redis.child(rig.settings)]
+            outside = [rig.proxies[edge_to(broker)].port for broker in names]
+            children = await asyncio.to_thread(kafka.children, rig.settings, brokers, say, outside)
+            servers = [*children, postgres.child(rig.settings), redis.child(rig.settings)]
             await stack.start([rig.running_errands(child) for child in servers])
-            await asyncio.to_thread(prepare, rig.settings, 1)
-            children = rig.parts(sabotage)
+            await asyncio.to_thread(prepare, rig.settings, brokers)
+            children = rig.parts()
             check_free(children)
             await stack.start(children)
             yield rig
@@ -252,8 +284,8 @@ async def _open_edges(rig: Rig) -> None:
     async def open_one(name: str, port: int) -> None:
         rig.proxies[name] = await FaultProxy.listening(name, port)
 
-    # One for all: a broker names one address to everybody.
-    await open_one("all to kafka", kafka.broker_ports(rig.settings, 0)[0] + kafka.OUTSIDE)
+    for number, broker in enumerate(rig.brokers):
+        await open_one(edge_to(broker), kafka.broker_ports(rig.settings, number)[0] + kafka.OUTSIDE)
     for part in PARTS:
         for server in ("postgres", "redis"):
             await open_one(f"{part} to {server}", rig.settings.port(server))

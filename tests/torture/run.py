@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import psycopg
+from confluent_kafka import KafkaException
 from redis import RedisError
 
 from settings import Settings
@@ -44,6 +45,7 @@ async def torture(
     seconds: float,
     say: Say,
     patience: float = 1.0,
+    brokers: int = 1,
 ) -> Outcome:
     """Run a plan against a platform of its own; what cannot be judged raises.
 
@@ -51,7 +53,7 @@ async def torture(
     """
     outcome = Outcome(seed, plan)
     started = time.monotonic()
-    async with running_rig(settings, folder, say, patience) as rig:
+    async with running_rig(settings, folder, say, patience, brokers) as rig:
         say(f"platform up after {time.monotonic() - started:.0f} s; load begins")
         pulse = Pulse(rig.settings)
         day = MatchDay(rig.settings, folder, seed, seconds * _DAY_LASTS)
@@ -89,7 +91,7 @@ async def _act(rig: Rig, plan: Sequence[Step], pulse: Pulse, fan: LastingFan, ou
             await action.do(rig, Random(step.seed))
         except NotReachedError as error:
             done.not_reached = str(error)
-        except (psycopg.OperationalError, RedisError, ConnectionError) as error:
+        except (psycopg.OperationalError, RedisError, KafkaException, ConnectionError) as error:
             done.not_reached = f"another fault was in the way: {error}"
         except (NotInTimeError, TimeoutError) as error:
             outcome.violations.append(Violation(IN_TIME, f"step {step.number}, {step.action}: {error}"))

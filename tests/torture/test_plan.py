@@ -1,9 +1,12 @@
 """Plans and their shrinking: pure, so that a seed is worth printing."""
 
 import asyncio
+import importlib
 from collections import Counter
 from collections.abc import Sequence
 
+from tests.torture.actions.catalogue import EVERY_ACTION
+from tests.torture.crash_points import POINTS
 from tests.torture.plan import make_plan, part_of_plan
 from tests.torture.shrink import shrink
 
@@ -62,3 +65,24 @@ def test_shrinking_stops_when_its_time_is_over() -> None:
     small = asyncio.run(shrink(range(20), fails, lambda: left > 0))
     assert 13 in small
     assert len(small) < 20
+
+
+def test_every_crash_point_belongs_to_an_action() -> None:
+    """Most are actions of their own; what a process passes only then is armed by the action that does it."""
+    armed_by = {
+        "migration": "crash_in_a_migration",
+        "restore": "crash_in_a_restore",
+        "enrich.within_a_release": "park_and_release",
+    }
+    for point in POINTS:
+        own = armed_by.get(point.key, armed_by.get(point.part, f"crash:{point.key}"))
+        assert own in EVERY_ACTION, point
+
+
+def test_every_crash_point_is_a_function_of_its_module() -> None:
+    """A point whose function was renamed would never be come by."""
+    for point in POINTS:
+        owner: object = importlib.import_module(point.module)
+        for name in point.function.split("."):
+            owner = getattr(owner, name)
+        assert callable(owner), point

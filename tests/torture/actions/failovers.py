@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +24,7 @@ from local.child import Child, NotReadyError
 from local.ports import is_free
 from local.servers.postgres import BINARIES, ROLE, superuser_dsn
 from local.spawn import command_line, spawn
+from tests.torture.actions.holding import held_down
 from tests.torture.actions.registry import action
 from tests.torture.proxy import FaultProxy
 from tests.torture.rig import Rig
@@ -31,28 +32,6 @@ from tests.torture.rig import Rig
 _BESIDE = 120  # the second server's port above the port base
 _SYNC_STATE = "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'"
 _FAILOVER_BOUND = timedelta(seconds=60)
-
-
-@asynccontextmanager
-async def _held_down(rig: Rig, server: str) -> AsyncIterator[Callable[[Callable[[], None]], None]]:
-    """Kill a server and keep it down; what the caller hands over is done before it starts again."""
-    released = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    errands: list[Callable[[], None]] = []
-
-    def wait() -> None:
-        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(120)
-        for errand in errands:
-            errand()
-
-    rig.errands.setdefault(server, []).append(wait)
-    try:
-        await rig.kill(server)
-        yield errands.append
-    finally:
-        released.set()
-    await rig.until_up(server)
-    await rig.until_serves(server)
 
 
 def _lead(rig: Rig, server: str, port: int) -> None:
@@ -183,7 +162,7 @@ async def postgres_restored(rig: Rig, draw: Random) -> None:
     copy = rig.settings.data / "postgres" / "beside"
     await asyncio.to_thread(_copy_primary, primary, copy, rig.settings.port("postgres"))
     await asyncio.sleep(draw.uniform(4, 8))
-    async with _held_down(rig, "postgres") as before_it_starts:
+    async with held_down(rig, "postgres") as before_it_starts:
         before_it_starts(partial(_move_in, rig, copy))
 
 
@@ -242,7 +221,7 @@ async def _take_over(rig: Rig, standby: Child, draw: Random) -> None:
     """The primary dies, the standby is promoted; later its data move to the primary's place."""
     beside = rig.settings.data / "postgres" / "beside"
     port = rig.settings.port_base + _BESIDE + 1
-    async with _held_down(rig, "postgres") as before_it_starts:
+    async with held_down(rig, "postgres") as before_it_starts:
         await asyncio.to_thread(_promote, standby, beside)
         _lead(rig, "postgres", port)
         await asyncio.sleep(draw.uniform(3, 5))

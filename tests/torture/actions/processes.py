@@ -232,6 +232,9 @@ async def _provoke(rig: Rig, point: CrashPoint, part: str) -> None:
         await asyncio.to_thread(rig.forget_streams)
 
 
+# Nobody comes by these but in an action of their own.
+_OF_OTHERS = ("migration.", "restore.", "enrich.within_a_release")
+
 for _point in POINTS:
-    if _point.part != "migration":
+    if not _point.key.startswith(_OF_OTHERS):
         _crash_at(_point)

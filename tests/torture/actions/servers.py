@@ -1,4 +1,4 @@
-"""Harm to Kafka, PostgreSQL and Redis."""
+"""Harm to PostgreSQL and Redis."""
 
 import asyncio
 import os
@@ -10,32 +10,12 @@ from random import Random
 import psycopg
 from redis import Redis, RedisError
 
+from tests.torture.actions.holding import pause_server, signal_and_return
 from tests.torture.actions.registry import action
 from tests.torture.rig import Rig
 
 _OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 _LARGEST_CUT = 200_000  # bytes of the append-only file: what a second of load writes, and more
-
-
-async def _pause(rig: Rig, server: str, seconds: float) -> None:
-    family = list(rig.family(server))
-    for pid in family:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        for pid in family:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
-async def _signal_and_return(rig: Rig, server: str, number: signal.Signals) -> None:
-    pid = rig.pid(server)
-    if rig.signal(server, number):
-        await rig.until(lambda: rig.pid(server) != pid, 40, f"{server} to end")
-    await rig.until_up(server)
-    await rig.until_serves(server)
 
 
 # -- PostgreSQL
@@ -44,19 +24,19 @@ async def _signal_and_return(rig: Rig, server: str, number: signal.Signals) -> N
 @action()
 async def kill_postgres(rig: Rig, draw: Random) -> None:
     """SIGKILL the database server."""
-    await _signal_and_return(rig, "postgres", signal.SIGKILL)
+    await signal_and_return(rig, "postgres", signal.SIGKILL)
 
 
 @action()
 async def stop_postgres_at_once(rig: Rig, draw: Random) -> None:
     """Stop the database without a checkpoint (immediate shutdown)."""
-    await _signal_and_return(rig, "postgres", signal.SIGQUIT)
+    await signal_and_return(rig, "postgres", signal.SIGQUIT)
 
 
 @action()
 async def restart_postgres(rig: Rig, draw: Random) -> None:
     """Restart the database in order (fast shutdown)."""
-    await _signal_and_return(rig, "postgres", signal.SIGINT)
+    await signal_and_return(rig, "postgres", signal.SIGINT)
 
 
 @action()
@@ -88,7 +68,7 @@ async def terminate_backends(rig: Rig, draw: Random) -> None:
 @action()
 async def pause_postgres(rig: Rig, draw: Random) -> None:
     """SIGSTOP the database and all its backends for seconds."""
-    await _pause(rig, "postgres", draw.uniform(1, 5))
+    await pause_server(rig, "postgres", draw.uniform(1, 5))
 
 
 @action(weight=0.7)
@@ -135,7 +115,7 @@ def _redis(rig: Rig) -> Redis:
 @action()
 async def kill_redis(rig: Rig, draw: Random) -> None:
     """SIGKILL Redis; its append-only file is whole."""
-    await _signal_and_return(rig, "redis", signal.SIGKILL)
+    await signal_and_return(rig, "redis", signal.SIGKILL)
 
 
 @action()
@@ -209,25 +189,4 @@ async def fill_redis(rig: Rig, draw: Random) -> None:
 @action()
 async def pause_redis(rig: Rig, draw: Random) -> None:
     """SIGSTOP Redis for seconds."""
-    await _pause(rig, "redis", draw.uniform(1, 5))
-
-
-# -- Kafka
-
-
-@action()
-async def kill_kafka(rig: Rig, draw: Random) -> None:
-    """SIGKILL the only broker."""
-    await _signal_and_return(rig, "kafka", signal.SIGKILL)
-
-
-@action(weight=0.7)
-async def restart_kafka(rig: Rig, draw: Random) -> None:
-    """Stop the only broker in order; it comes back."""
-    await _signal_and_return(rig, "kafka", signal.SIGTERM)
-
-
-@action()
-async def pause_kafka(rig: Rig, draw: Random) -> None:
-    """SIGSTOP the only broker for seconds."""
-    await _pause(rig, "kafka", draw.uniform(1, 5))
+    await pause_server(rig, "redis", draw.uniform(1, 5))

@@ -1,0 +1,48 @@
+"""A match is parked and released under load, and its lane dies in between."""
+
+import asyncio
+from random import Random
+
+from tests.torture import crash_points
+from tests.torture.actions.commands import run_recovery
+from tests.torture.actions.registry import action
+from tests.torture.load import pulse_matches
+from tests.torture.rig import LANES, Rig
+
+GOES_ON = "a parked match goes on"
+_RELEASED_WITHIN = 60
+_TRIES = 3
+
+
+@action()
+async def park_and_release(rig: Rig, draw: Random) -> None:
+    """Park a match under load, SIGKILL its lane while it waits or in the middle of its release."""
+    shard, match = draw.choice(sorted(pulse_matches(rig.settings.shards).items()))
+    lane = f"enrich-{shard % LANES}"
+    point = crash_points.BY_KEY["enrich.within_a_release"]
+    try:
+        await _tell(rig, "park", match)
+        await asyncio.sleep(draw.uniform(0.5, 2))
+        if draw.random() < 0.5:
+            await rig.kill(lane)
+            await asyncio.sleep(draw.uniform(0, 2))
+        else:
+            crash_points.arm(rig.folder, point, draw.randrange(2))
+    finally:
+        try:
+            await _tell(rig, "release", match)
+        finally:
+            crash_points.disarm(rig.folder, point)
+
+
+async def _tell(rig: Rig, what: str, match: str) -> None:
+    """Say it until a lane has obeyed: what got no answer is still in Kafka, and may be obeyed late."""
+    within = f"{_RELEASED_WITHIN * rig.patience:g}s"
+    said = ""
+    for _ in range(_TRIES):
+        answer = await run_recovery(rig, "deadletters", what, match, "--yes", "--within", within)
+        if answer.status == 0:
+            return
+        said = answer.said
+        await asyncio.sleep(1)
+    rig.violations.append((GOES_ON, f"{what} {match}: {said}"))
