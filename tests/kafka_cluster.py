@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -47,12 +47,22 @@ class Cluster:
             for number, partition in topics[name].partitions.items()
         }
 
-    def ends(self, topic: str | None = None) -> dict[Partition, int]:
-        """Where the partitions of one raw topic, or of all, end: what is behind is acknowledged."""
-        names = self.raw_topics if topic is None else [topic]
-        places = [TopicPartition(name, shard) for name in names for shard in range(self._shards)]
+    def ends(self) -> dict[Partition, int]:
+        """Where the partitions of the raw topics end: what is behind is acknowledged.
+
+        Left out is one whose new leader does not know it yet: with too few
+        replicas in step it does not learn it, and acknowledges nothing.
+        """
+        places = [TopicPartition(name, shard) for name in self.raw_topics for shard in range(self._shards)]
         answers = self._admin.list_offsets(dict.fromkeys(places, _LATEST), request_timeout=_SECONDS)
-        return {(place.topic, place.partition): answers[place].result().offset for place in places}
+        found: dict[Partition, int] = {}
+        for place in places:
+            try:
+                found[place.topic, place.partition] = answers[place].result().offset
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.OFFSET_NOT_AVAILABLE:
+                    raise
+        return found
 
     def ask_for_in_sync(self, replicas: int) -> None:
         """Set `min.insync.replicas` of the raw topics."""
