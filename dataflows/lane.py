@@ -77,13 +77,14 @@ def open_lane() -> Lane:
     atexit.register(committer.close)
 
     # Before the log is asked: what it has not read by then, and Kafka no longer has, nobody will read.
+    # Where no answer came the consumer finds out, and the next start says it.
     firsts = first_offsets(settings.kafka, [topic.name for topic in lives], shards)
 
     def starting_offsets(shard: int) -> dict[str, int]:
         with connect(settings.postgres, "touchline-enrich-start") as connection:
             following = resume.by_name(resume.next_offsets(connection, shard), numbers)
             for topic, offset in following.items():
-                first = firsts[settings.topic_prefix + topic, shard]
+                first = firsts.get((settings.topic_prefix + topic, shard), offset)
                 if offset < first:
                     resume.note_removed(connection, shard, numbers[topic], offset, first, _now())
                     _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)

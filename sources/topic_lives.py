@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 _SECONDS = 10.0
+_FIRST_OFFSETS_SECONDS = 5.0
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 # A reader does not notice by itself when the new life has its offset already. What it takes
 # from there until then is in the log under the old life, and is found again by its identity.
@@ -41,11 +43,18 @@ def describe_topics(bootstrap: str, names: Sequence[str], partitions: int) -> li
 def first_offsets(
     bootstrap: str, names: Sequence[str], partitions: Iterable[int]
 ) -> dict[tuple[str, int], int]:
-    """(topic, partition) -> the first offset that is still there."""
+    """(topic, partition) -> the first offset that is still there.
+
+    A partition that does not answer is left out: it must not hold up the others.
+    """
     admin = _admin(bootstrap)
     places = [TopicPartition(name, partition) for partition in partitions for name in names]
-    answers = admin.list_offsets(dict.fromkeys(places, _EARLIEST), request_timeout=_SECONDS)
-    return {(place.topic, place.partition): answers[place].result(_SECONDS).offset for place in places}
+    answers = admin.list_offsets(dict.fromkeys(places, _EARLIEST), request_timeout=_FIRST_OFFSETS_SECONDS)
+    found: dict[tuple[str, int], int] = {}
+    for place in places:
+        with suppress(KafkaException):
+            found[place.topic, place.partition] = answers[place].result(_SECONDS).offset
+    return found
 
 
 class LifeWatch:

@@ -19,6 +19,12 @@ from settings import Settings
 _SECONDS = 10.0
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
+_NEW_LEADER = (
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+)
+
 Partition = tuple[str, int]  # topic with its prefix, number
 
 
@@ -60,7 +66,7 @@ class Cluster:
             try:
                 found[place.topic, place.partition] = answers[place].result().offset
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.OFFSET_NOT_AVAILABLE:
+                if error.args[0].code() not in _NEW_LEADER:
                     raise
         return found
 
