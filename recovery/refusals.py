@@ -1,19 +1,43 @@
 """How commands say what they could not do: one form, and the exit status that goes with it."""
 
 import sys
+from collections.abc import Callable
 
 import msgspec
-from rich.console import Console
+import psycopg
 
+from recovery.answers import COULD_NOT_RUN, REFUSED, remark
 from recovery.backup.errors import BackupError, PlaceError
+from recovery.postgres.errors import (
+    PlaceUnavailableError,
+    PostgresBackupError,
+    ProgramFailedError,
+    ProgramMissingError,
+)
 from recovery.prepare import StoreInUseError
 from settings import SettingsError
 from storage.store_errors import StoreError, StoreUnreadableError
 
-DONE, REFUSED, COULD_NOT_RUN = 0, 1, 2
-
 # What a person can mend: said in one paragraph, without a traceback.
-EXPECTED = (BackupError, StoreError, StoreInUseError, SettingsError, OSError, ValueError)
+EXPECTED = (
+    BackupError,
+    PostgresBackupError,
+    StoreError,
+    StoreInUseError,
+    SettingsError,
+    psycopg.Error,
+    OSError,
+    ValueError,
+)
+_COULD_NOT = (
+    PlaceError,
+    PlaceUnavailableError,
+    ProgramFailedError,
+    ProgramMissingError,
+    StoreUnreadableError,
+)
+_REFUSED = (BackupError, PostgresBackupError, StoreError, StoreInUseError)
+_POSTGRES_AWAY = "TOUCHLINE_POSTGRES holds the address of PostgreSQL; ./dev status shows the local one."
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -24,30 +48,35 @@ class Refusal(msgspec.Struct, frozen=True):
     remedy: str
 
 
+def concluded(work: Callable[[], int], json: bool) -> int:
+    """Do the work of a command; say what stopped it, and return the exit status."""
+    try:
+        return work()
+    except EXPECTED as error:
+        return refuse(error, json)
+
+
 def refuse(error: Exception, json: bool) -> int:
     """Say why on stderr, and on stdout too for a program; return the exit status."""
-    refusal = Refusal(type(error).__name__, _printable(str(error)), getattr(error, "remedy", ""))
+    refusal = _refusal(error)
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(refusal) + b"\n")
-    console = Console(stderr=True)
-    console.print(f"{refusal.error}: {refusal.reason}", markup=False, soft_wrap=True)
+    remark(f"{refusal.error}: {refusal.reason}")
     if refusal.remedy:
-        console.print(refusal.remedy, markup=False, soft_wrap=True)
+        remark(refusal.remedy)
     return status_of(error)
 
 
 def status_of(error: Exception) -> int:
     """A finding or a refusal, or a run that could not even look."""
-    if isinstance(error, PlaceError | StoreUnreadableError | SettingsError):
-        return COULD_NOT_RUN
-    if isinstance(error, BackupError | StoreError | StoreInUseError):
-        return REFUSED
-    return COULD_NOT_RUN
+    return REFUSED if isinstance(error, _REFUSED) and not isinstance(error, _COULD_NOT) else COULD_NOT_RUN
 
 
-def print_json(value: object) -> None:
-    """A result for a program."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, psycopg.Error):
+        lines = str(error).strip().splitlines() or ["no answer"]
+        return Refusal(type(error).__name__, f"PostgreSQL: {_printable(lines[0])}", _POSTGRES_AWAY)
+    return Refusal(type(error).__name__, _printable(str(error)), getattr(error, "remedy", ""))
 
 
 def _printable(text: str) -> str:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from recovery.answers import COULD_NOT_RUN, DONE, REFUSED, print_json
 from recovery.audit.meter import Bar
 from recovery.backup import create as making
 from recovery.backup import prune as pruning
@@ -19,7 +20,7 @@ from recovery.backup.manifest import moment_of
 from recovery.backup.place import BackupPlace, Listed
 from recovery.backup.prune import Retention
 from recovery.backup.schedule import Schedule
-from recovery.refusals import COULD_NOT_RUN, DONE, EXPECTED, REFUSED, print_json, refuse, status_of
+from recovery.refusals import EXPECTED, refuse, status_of
 from recovery.stores.finding import all_stores
 from recovery.stores.looks import KafkaLook, LogLook
 from recovery.stores.restore_command import refuse_path

@@ -1,6 +1,6 @@
 """Which backup is meant: by name, the newest, or the newest of a moment."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import psycopg
 
@@ -8,23 +8,7 @@ from recovery.backup.errors import BackupMissingError, MatchClockError, NoBackup
 from recovery.backup.manifest import Manifest
 from recovery.backup.place import BackupPlace
 from recovery.matches.clock import read_clock
-from settings import parse_duration
 from storage.match_clock import passed_at
-
-
-def parse_moment(text: str, now: datetime) -> datetime:
-    """Read `2026-05-30T21:04:05+02:00` (UTC without a zone) or `10m` ago; raise ValueError."""
-    try:
-        return now - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is neither a time like 2026-05-30T21:04:05Z nor one ago like 10m"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def moment_of_match(dsn: str, match: str, at: str) -> datetime:

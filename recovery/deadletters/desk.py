@@ -13,6 +13,7 @@ from recovery.audit.servers import CannotRunError, naming_servers
 from recovery.deadletters.edit import CannotEditError
 from recovery.deadletters.selection import SelectionError
 from recovery.deadletters.sending import NotSentError
+from recovery.moments import UnreadableMomentError
 from settings import Settings, SettingsError, load
 from storage.dead_letters import DeadLetters, LettersBusyError
 
@@ -45,7 +46,7 @@ def run(work: Callable[[Console], int]) -> int:
 
     try:
         return work(errors)
-    except (RefusedError, SelectionError, CannotEditError, LettersBusyError) as error:
+    except (RefusedError, SelectionError, UnreadableMomentError, CannotEditError, LettersBusyError) as error:
         tell(error)
         return REFUSED
     except NotSentError as error:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from recovery.moments import FORMS, read_moment
 from schemas.letters import REASONS
 from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE
 from settings import parse_duration
@@ -32,9 +33,7 @@ class Selection:
         tuple[str, ...], Parameter(help="Only from this topic or source (broadcast-events, broadcast).")
     ] = ()
     match: Annotated[str | None, Parameter(help="Only of this match.")] = None
-    since: Annotated[str | None, Parameter(help="Rejected since: 2h ago, or 2026-05-01T20:00:00+02:00.")] = (
-        None
-    )
+    since: Annotated[str | None, Parameter(help=f"Rejected since: {FORMS}.")] = None
     until: Annotated[str | None, Parameter(help="Rejected until, in the same forms.")] = None
 
     @property
@@ -45,7 +44,7 @@ class Selection:
 def wanted_by(
     selection: Selection, letters: Sequence[int], now: datetime, states: Sequence[str] = UNSETTLED
 ) -> Wanted:
-    """The letters that were named and fit the options; raise SelectionError."""
+    """The letters that were named and fit the options; raise SelectionError, UnreadableMomentError."""
     for reason in selection.reason:
         if reason not in REASONS:
             raise SelectionError("--reason", reason, f"the reasons are {', '.join(REASONS)}")
@@ -54,8 +53,8 @@ def wanted_by(
         reasons=selection.reason,
         topics=[_topic(source) for source in selection.source],
         match=selection.match,
-        since=_instant("--since", selection.since, now),
-        until=_instant("--until", selection.until, now),
+        since=_moment("--since", selection.since, now),
+        until=_moment("--until", selection.until, now),
         states=states,
     )
 
@@ -75,17 +74,5 @@ def _topic(source: str) -> str:
     return topic
 
 
-def _instant(option: str, text: str | None, now: datetime) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return now - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise SelectionError(option, text, "say 2h, 30m, or a time like 2026-05-01T20:00:00Z") from None
-    if instant.tzinfo is None:
-        raise SelectionError(option, text, "say which zone: 2026-05-01T20:00:00Z or +02:00")
-    return instant
+def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
+    return None if text is None else read_moment(option, text, now)

@@ -9,13 +9,14 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from recovery.answers import COULD_NOT_RUN, DONE, REFUSED, print_json, remark, tell
 from recovery.audit.meter import Bar
 from recovery.audit.servers import CannotRunError
 from recovery.drill.beside import BesideFailedError
 from recovery.drill.receipt import keep as keep_receipt
 from recovery.drill.receipt import lines
 from recovery.drill.run import Drill
-from recovery.postgres.outcome import COULD_NOT_RUN, DONE, REFUSED, concluded, print_json, remark, tell
+from recovery.refusals import concluded
 from settings import load, parse_duration
 
 
@@ -54,4 +55,4 @@ def drill(
         remark(f"receipt: {path}")
         return REFUSED if receipt.reasons else DONE
 
-    return concluded("The drill", work)
+    return concluded(work, json)

@@ -3,7 +3,7 @@
 import gc
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from recovery.matches.clock import AmbiguousClockError, UnreadableClockError, re
 from recovery.matches.history import Cut, Logged, SeqGapError, look
 from recovery.matches.telling import Telling, tell
 from recovery.matches.view import show
+from recovery.moments import FORMS, UnreadableMomentError, read_moment
 from schemas.live import decode_live
 from settings import Settings, SettingsError, load
 from storage.match_history import MatchHistory, MatchPlace
@@ -56,9 +57,7 @@ def match(
     /,
     *,
     at: Annotated[str | None, Parameter(help="Match clock, like 63:12, 45+2:10 or 2/47:00.")] = None,
-    as_of: Annotated[
-        str | None, Parameter(help="Wall clock with its offset, like 2026-03-16T20:15:00Z.")
-    ] = None,
+    as_of: Annotated[str | None, Parameter(help=f"A moment of the log: {FORMS}.")] = None,
     seq: Annotated[int | None, Parameter(help="Up to and with this event of the match.")] = None,
     json: Annotated[bool, Parameter(negative=(), help="Print the answer as JSON.")] = False,
 ) -> int:
@@ -66,7 +65,7 @@ def match(
     errors = Console(stderr=True)
     gc.set_threshold(100_000, 50, 50)
     try:
-        asked, cut = read_cut(at, as_of, seq)
+        asked, cut = read_cut(at, as_of, seq, datetime.now(UTC))
         with Bar(errors) as meter:
             telling = look_at(load(), match, asked, cut, meter)
     except (
@@ -75,6 +74,7 @@ def match(
         MatchUnknownError,
         UnreadableClockError,
         UnreadableCutError,
+        UnreadableMomentError,
     ) as error:
         errors.print(str(error), markup=False, highlight=False)
         return REFUSED
@@ -93,29 +93,22 @@ def match(
 Way = Literal["at", "as_of", "seq", "head"]
 
 
-def read_cut(at: str | None, as_of: str | None, seq: int | None) -> tuple[Way, Cut]:
-    """The moment that a command line asks for; raise UnreadableClockError, UnreadableCutError."""
+def read_cut(at: str | None, as_of: str | None, seq: int | None, now: datetime) -> tuple[Way, Cut]:
+    """The moment that a command line asks for; raise UnreadableClockError, UnreadableCutError.
+
+    UnreadableMomentError, too, is a ValueError that says what to write.
+    """
     if sum(given is not None for given in (at, as_of, seq)) > 1:
         raise UnreadableCutError("--at, --as-of and --seq each name a moment: give one of them.")
     if at is not None:
         return "at", Cut(at=read_clock(at))
     if as_of is not None:
-        return "as_of", Cut(as_of=_instant(as_of))
+        return "as_of", Cut(as_of=read_moment("--as-of", as_of, now))
     if seq is not None:
         if seq < 0:
             raise UnreadableCutError(f"--seq {seq}: the first event of a match has seq 1.")
         return "seq", Cut(seq=seq)
     return "head", Cut()
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UnreadableCutError(f"--as-of {text}: write a time like 2026-03-16T20:15:00Z.") from error
-    if instant.tzinfo is None:
-        raise UnreadableCutError(f"--as-of {text}: say whose time it is, as in {text}Z or {text}+01:00.")
-    return instant
 
 
 def look_at(settings: Settings, match: str, asked: Way, cut: Cut, meter: Meter) -> Telling:

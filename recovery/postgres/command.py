@@ -3,24 +3,26 @@
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from recovery.answers import DONE, REFUSED, print_json, remark, tell
 from recovery.audit.meter import Bar
 from recovery.postgres.archive_status import ArchiveStatus, read_status
 from recovery.postgres.archiver import SLOT, Archiver
 from recovery.postgres.backup_record import BackupRecord
 from recovery.postgres.base_backup import take_backup
-from recovery.postgres.outcome import DONE, REFUSED, concluded, print_json, remark, tell
+from recovery.postgres.errors import PostgresBackupError
 from recovery.postgres.place import Place
 from recovery.postgres.programs import Programs
 from recovery.postgres.upkeep import plan_prune, verify
 from recovery.postgres.upkeep import prune as remove
 from recovery.postgres.wal_archive import wal_files
+from recovery.refusals import concluded, refuse, status_of
 from settings import Settings, load, parse_duration
 from storage.connect import connect
 from storage.replication import drop_slot
@@ -56,37 +58,66 @@ def backup(*, as_json: AsJson = False, dry_run: DryRun = False) -> int:
             tell(f"{record.name}: {record.size / 2**20:,.1f} MB in {seconds:.1f} s, verified")
         return DONE
 
-    return concluded("The backup", work)
+    return concluded(work, as_json)
 
 
-def archive(*, drop: Annotated[bool, Parameter(negative=())] = False, dry_run: DryRun = False) -> int:
+def archive(
+    *,
+    drop: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
     """Archive the write-ahead log until asked to stop.
 
     Parameters
     ----------
     drop
         Give the slot back and end: the server keeps nothing for an archive any more.
+    as_json
+        Print JSON: what would be done, or was done with --drop, else where the archive stands at the end.
     """
 
     def work() -> int:
         settings = load()
         configure()
+        place = Place(settings.backup_place)
+        answer = ArchiveAnswer("give back" if drop else "receive", SLOT, place.url)
         if dry_run:
-            does = "give back" if drop else "receive with"
-            tell(f"would {does} the slot {SLOT}; the archive is {settings.backup_place}")
+            _tell_archive(answer, as_json, f"would {answer.does} the slot {SLOT}; the archive is {place.url}")
             return DONE
         if drop:
             with connect(settings.postgres, "touchline-archive") as connection:
-                tell("given back" if drop_slot(connection, SLOT) else "there was none")
+                answer.is_done = drop_slot(connection, SLOT)
+            _tell_archive(answer, as_json, "given back" if answer.is_done else "there was none")
             return DONE
         programs = Programs(settings.postgres_binaries)
-        archiver = Archiver(settings.postgres, Place(settings.backup_place), programs, spool_of(settings))
+        archiver = Archiver(settings.postgres, place, programs, spool_of(settings))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, archiver.stop)
         archiver.run()
+        if as_json:
+            answer.is_done, answer.status = True, read_status(place)
+            print_json(answer)
         return DONE
 
-    return concluded("The archive", work)
+    return concluded(work, as_json)
+
+
+class ArchiveAnswer(msgspec.Struct):
+    """What `archive --json` prints."""
+
+    does: Literal["receive", "give back"]
+    slot: str
+    place: str
+    is_done: bool = False  # False, too, when there was no slot to give back
+    status: ArchiveStatus | None = None  # where the archive stood at the end
+
+
+def _tell_archive(answer: ArchiveAnswer, as_json: bool, line: str) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        tell(line)
 
 
 class Listing(msgspec.Struct):
@@ -128,7 +159,7 @@ def list_backups(*, as_json: AsJson = False) -> int:
             _show(listing)
         return DONE if records else REFUSED
 
-    return concluded("The list", work)
+    return concluded(work, as_json)
 
 
 def _show(listing: Listing) -> None:
@@ -191,12 +222,13 @@ def verify_backups(
             with Bar(Console(stderr=True)) as bar:
                 bar.begin(f"reading {record.name}", record.size)
 
-                def check(record: BackupRecord = record, bar: Bar = bar) -> int:
+                try:
                     run = verify(place, record, programs, spool_of(settings), bar.advance)
                     verdicts[record.name] = f"sound, with {len(run.files)} segments of the log behind it"
-                    return DONE
-
-                if concluded(record.name, check) != DONE:
+                except PostgresBackupError as error:
+                    if status_of(error) != REFUSED:
+                        raise
+                    refuse(error, json=False)
                     verdicts[record.name] = "damaged"
         if as_json:
             print_json(verdicts)
@@ -205,7 +237,7 @@ def verify_backups(
                 tell(f"{one}: {verdict}")
         return REFUSED if "damaged" in verdicts.values() else DONE
 
-    return concluded("The verification", work)
+    return concluded(work, as_json)
 
 
 def prune(*, keep: int = 7, keep_for: str = "14d", dry_run: DryRun = False, as_json: AsJson = False) -> int:
@@ -236,4 +268,4 @@ def prune(*, keep: int = 7, keep_for: str = "14d", dry_run: DryRun = False, as_j
             remove(place, leaving)
         return DONE
 
-    return concluded("Pruning", work)
+    return concluded(work, as_json)

@@ -1,6 +1,7 @@
 """`python -m recovery postgres restore | begin-lives`: their composition roots."""
 
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -8,15 +9,16 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
+from recovery.answers import DONE, print_json, remark, tell
 from recovery.audit.meter import Bar
 from recovery.postgres.command import AsJson, DryRun
 from recovery.postgres.conninfo import at_port
-from recovery.postgres.outcome import DONE, concluded, print_json, remark, tell
 from recovery.postgres.place import Place
 from recovery.postgres.programs import Programs, server_user
 from recovery.postgres.restore import Plan, lay_out, plan_restore, reached, tidy
 from recovery.postgres.server import RestoredServer, begin_lives
 from recovery.postgres.target import parse_target
+from recovery.refusals import concluded
 from settings import Settings, load
 
 
@@ -61,7 +63,7 @@ def restore(
     into
         The data folder to make: missing, or empty.
     to_time
-        A moment with its zone, as 2026-03-16T20:15:30+00:00; commits up to it are there. By default all.
+        10m (ago), or 2026-05-30T21:04:05Z with its zone; commits up to it are there. By default all.
     to_lsn
         A place in the log instead.
     backup
@@ -75,7 +77,7 @@ def restore(
     def work() -> int:
         settings = load()
         place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
-        plan = plan_restore(place, into, parse_target(to_time, to_lsn), backup)
+        plan = plan_restore(place, into, parse_target(to_time, to_lsn, datetime.now(UTC)), backup)
         for line in plan.lines():
             remark(line)
         receipt = RestoreReceipt(
@@ -103,7 +105,7 @@ def restore(
             _show(receipt)
         return DONE
 
-    return concluded("The restore", work)
+    return concluded(work, as_json)
 
 
 def _promote(
@@ -171,4 +173,4 @@ def begin_lives_here(*, dry_run: DryRun = False, as_json: AsJson = False) -> int
                 tell(f"shard {line.shard}: generation {line.before} -> {line.generation}")
         return DONE
 
-    return concluded("Beginning new lives", work)
+    return concluded(work, as_json)

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from recovery.moments import read_moment
 from recovery.postgres.lsn import parse_lsn
 
 _LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
@@ -32,7 +33,7 @@ class Target(NamedTuple):
         return {"recovery_target_lsn": self.lsn} if self.lsn else {}
 
 
-def parse_target(time: str | None, lsn: str | None) -> Target:
+def parse_target(time: str | None, lsn: str | None, now: datetime) -> Target:
     """Read the command's options; raise ValueError."""
     if time and lsn:
         raise ValueError("--to-time and --to-lsn exclude each other")
@@ -40,10 +41,4 @@ def parse_target(time: str | None, lsn: str | None) -> Target:
         raise ValueError(f"--to-lsn {lsn!r} is no place in the log like 0/3A12F00")
     if time is None or time == "latest":
         return Target(lsn=lsn)
-    try:
-        moment = datetime.fromisoformat(time)
-    except ValueError as error:
-        raise ValueError(f"--to-time {time!r} is no moment like 2026-03-16T20:15:30+00:00") from error
-    if moment.tzinfo is None:
-        raise ValueError(f"--to-time {time!r} has no zone: write {time}+00:00 for UTC")
-    return Target(time=moment)
+    return Target(time=read_moment("--to-time", time, now))

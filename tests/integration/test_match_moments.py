@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.integration
 
 
 def ask(settings: Settings, match: str, at: str) -> Telling:
-    return look_at(settings, match, *read_cut(at, None, None), Silence())
+    return look_at(settings, match, *read_cut(at, None, None, datetime.now(UTC)), Silence())
 
 
 def command(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[str]":

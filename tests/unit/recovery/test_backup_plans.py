@@ -16,7 +16,6 @@ from recovery.backup.manifest import (
 )
 from recovery.backup.place import Listed
 from recovery.backup.prune import Retention, plan
-from recovery.backup.selection import parse_moment
 from recovery.stores.looks import Unknown
 
 NOW = datetime(2026, 5, 30, 12, tzinfo=UTC)
@@ -80,11 +79,3 @@ def test_a_manifest_survives_the_round_trip() -> None:
 def test_a_manifest_that_cannot_be_used_is_named(data: bytes) -> None:
     with pytest.raises(ManifestError):
         decode_manifest("it", data)
-
-
-def test_moments_are_times_or_so_long_ago() -> None:
-    assert parse_moment("10m", NOW) == NOW - timedelta(minutes=10)
-    assert parse_moment("2026-05-30T14:00:00+02:00", NOW) == NOW
-    assert parse_moment("2026-05-30 12:00", NOW) == NOW
-    with pytest.raises(ValueError, match="neither a time"):
-        parse_moment("yesterday", NOW)

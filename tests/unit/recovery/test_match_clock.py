@@ -1,11 +1,13 @@
 """Readings of the match clock: what a person may write, and which moment it is."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from recovery.matches.clock import AmbiguousClockError, Reading, UnreadableClockError, read_clock, settle
 from recovery.matches.command import UnreadableCutError, read_cut
+from recovery.moments import UnreadableMomentError
 
 READ = {
     "0:00": (1, 0),
@@ -78,8 +80,8 @@ def test_plain_reading_in_extra_time_is_refused_because_it_was_shown_twice() -> 
     ("at", "as_of", "seq", "said"),
     [
         ("1:00", None, 1, "give one of them"),
-        (None, "yesterday", None, "write a time like"),
-        (None, "2024-03-16T20:00:00", None, "+01:00"),
+        (None, "yesterday", None, "write 10m (ago)"),
+        (None, "2024-03-16T20:00:00", None, "+02:00"),
         (None, None, -1, "seq 1"),
     ],
     ids=["two-moments", "no-time", "nobodys-time", "below-the-log"],
@@ -87,5 +89,5 @@ def test_plain_reading_in_extra_time_is_refused_because_it_was_shown_twice() -> 
 def test_command_line_that_names_no_moment_is_refused(
     at: str | None, as_of: str | None, seq: int | None, said: str
 ) -> None:
-    with pytest.raises(UnreadableCutError, match=re.escape(said)):
-        read_cut(at, as_of, seq)
+    with pytest.raises((UnreadableCutError, UnreadableMomentError), match=re.escape(said)):
+        read_cut(at, as_of, seq, datetime(2026, 5, 30, tzinfo=UTC))
