@@ -7,18 +7,62 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import msgspec
 from cyclopts import Parameter
 
-from recovery.stores.swap import name_aside
+from recovery.answers import COULD_NOT_RUN, print_json
+from recovery.lanes.holders import holder_of
+from recovery.prepare import StoreInUseError, hold_store
+from recovery.stores.asides import name_aside, prune_asides, surplus
 from storage.recovery_store import StoreError, delete_unclosed, read_store
 from storage.store_contents import read_contents
 
 PREPARED, NOT_PREPARED = 0, 1
 _REMEDY = "Restore a copy of it; a lane of enrich can also do without: delete the directory."
+
+
+class Preparation(msgspec.Struct, frozen=True, kw_only=True):
+    """What has to be done to a store, or was done."""
+
+    store: str
+    does: Literal["create", "delete unclosed rows"]
+    partitions: int
+    resume_epoch: int
+    unclosed_rows: int = 0  # deleted
+    foreign_shards: list[str] = []  # why the store that was there goes aside
+    aside: str | None = None
+    pruned: list[str] = []  # older ones that were put aside, and go
+    is_done: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        """For people; what was put aside is said apart from the rest."""
+        would = "" if self.is_done else "would be "
+        if self.does == "create":
+            return [f"{would}created {self.store} with {self.partitions} partitions"]
+        return [
+            f"resumes at flow epoch {self.resume_epoch}, {self.unclosed_rows} rows of unclosed epochs"
+            f" {would}deleted"
+        ]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a lane says in its log, too."""
+        if self.aside is None:
+            return []
+        verb = "was" if self.is_done else "would be"
+        said = [
+            f"{self.store} holds the shards {', '.join(self.foreign_shards)}, which are not this lane's: it"
+            f" {verb} put aside as {Path(self.aside).name}, and the lane begins a new one"
+        ]
+        if self.pruned:
+            said.append(f"put aside long before, and {verb} removed: {', '.join(self.pruned)}")
+        return said
 
 
 def prepare(
@@ -29,39 +73,88 @@ def prepare(
         str,
         Parameter(help="The lane's shards (000,002): a store of others is put aside for a new one."),
     ] = "",
+    when_told: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Begin when a line comes on standard input, for who has locked the store by then.",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")] = False,
+    json: Annotated[bool, Parameter(negative=(), help="Print it as JSON.")] = False,
 ) -> int:
     """Create a missing store, or delete what no closed flow epoch wrote; return the exit status."""
+    if when_told and not sys.stdin.readline():
+        return COULD_NOT_RUN  # who started this has gone
+    directory = directory.absolute()
+    shards = frozenset(keys.split(",")) if keys else frozenset()
     try:
-        if keys and any(directory.glob("*.sqlite3")):
-            _put_foreign_aside(directory, frozenset(keys.split(",")))
-        if not any(directory.glob("*.sqlite3")):
-            _create(directory, partitions)
-            sys.stdout.write(f"created {directory} with {partitions} partitions\n")
-            return PREPARED
-        store = read_store(directory)
-        deleted = delete_unclosed(store)
+        with ExitStack() as held:
+            if dry_run:
+                if holder_of(directory) is not None:
+                    raise StoreInUseError(directory)
+            elif not when_told:
+                held.callback(hold_store(directory).release)
+            preparation = plan(directory, partitions, shards, datetime.now(UTC))
+            if not dry_run:
+                preparation = carry_out(directory, preparation)
+    except StoreInUseError as error:
+        sys.stderr.write(f"{error}\n")
+        return NOT_PREPARED
     except (StoreError, OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n{_REMEDY}\n")
         return NOT_PREPARED
-    epoch = store.resume_epoch
-    sys.stdout.write(f"resumes at flow epoch {epoch}, {deleted} rows of unclosed epochs deleted\n")
+    for line in preparation.warnings:
+        sys.stderr.write(f"{line}\n")
+    if json:
+        print_json(preparation)
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in preparation.lines)
     return PREPARED
 
 
-def _put_foreign_aside(directory: Path, keys: frozenset[str]) -> None:
-    """Move a store away that holds shards of other lanes: Bytewax would end each start on it with an error.
+def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime) -> Preparation:
+    """Say what has to be done; raise StoreError, or FileExistsError for a folder of something else.
 
-    It came here when stores were mixed up, or from another number of lanes.
-    A lane of enrich loses nothing by it: it reads on where the log says.
+    A store with shards of other lanes goes aside: Bytewax would end each
+    start on it with an error. It came here when stores were mixed up, or
+    from another number of lanes. A lane of enrich loses nothing by it: it
+    reads on where the log says.
     """
-    contents = read_contents(directory, read_store(directory))
-    if foreign := (contents.offsets.keys() | contents.places.keys()) - keys:
-        aside = name_aside(directory, datetime.now(UTC))
-        directory.rename(aside)
-        sys.stderr.write(
-            f"{directory} holds the shards {', '.join(sorted(foreign))}, which are not this lane's: it was"
-            f" put aside as {aside.name}, and the lane begins a new one\n"
-        )
+    new = Preparation(store=str(directory), does="create", partitions=partitions, resume_epoch=1)
+    if not any(directory.glob("*.sqlite3")):
+        if directory.is_dir() and any(directory.iterdir()):
+            raise FileExistsError(f"{directory} has other things in it")
+        return new
+    store = read_store(directory)
+    if shards:
+        contents = read_contents(directory, store)
+        if foreign := (contents.offsets.keys() | contents.places.keys()) - shards:
+            return msgspec.structs.replace(
+                new,
+                foreign_shards=sorted(foreign),
+                aside=str(name_aside(directory, now)),
+                pruned=[path.name for path in surplus(directory, 1)],
+            )
+    return Preparation(
+        store=str(directory),
+        does="delete unclosed rows",
+        partitions=len(store.files),
+        resume_epoch=store.resume_epoch,
+        unclosed_rows=store.rows_from(store.resume_epoch),
+    )
+
+
+def carry_out(directory: Path, preparation: Preparation) -> Preparation:
+    """Do what was planned, on a store that is locked; raise StoreError, OSError, CalledProcessError."""
+    if preparation.aside is not None:
+        directory.rename(preparation.aside)
+        prune_asides(directory)
+    if preparation.does == "create":
+        _create(directory, preparation.partitions)
+    elif preparation.unclosed_rows:
+        delete_unclosed(read_store(directory))
+    return msgspec.structs.replace(preparation, is_done=True)
 
 
 def _create(directory: Path, partitions: int) -> None:
@@ -69,8 +162,6 @@ def _create(directory: Path, partitions: int) -> None:
 
     By Bytewax in a process of its own, as this one has another SQLite.
     """
-    if directory.is_dir() and any(directory.iterdir()):
-        raise FileExistsError(f"{directory} has other things in it")
     being_made = directory.with_name(f"{directory.name}.new-{os.getpid()}")
     for left_over in directory.parent.glob(f"{directory.name}.new-*"):
         shutil.rmtree(left_over)

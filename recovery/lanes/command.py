@@ -9,6 +9,7 @@ import psycopg
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from recovery.answers import print_json
 from recovery.audit.meter import Bar
 from recovery.audit.receipt import Receipt
 from recovery.audit.run import Asked, run_audit
@@ -26,7 +27,7 @@ from recovery.lanes.deal import (
 from recovery.lanes.state import look_at_lanes
 from recovery.lanes.table import show
 from recovery.prepare import PrepareError, StoreInUseError
-from recovery.refusals import print_json, refuse
+from recovery.refusals import refuse
 from settings import Settings, SettingsError, load
 from storage.connect import connect
 from storage.lane_reads import Session, lane_sessions, shard_owners
@@ -42,10 +43,10 @@ Deal the shards to N lanes, while all lanes stand.
 
 Lane i of N takes the shards s with s % N == i. Refuses while a lane holds a store here or is connected to the
 database from anywhere, and when the audit finds a fault of the log; records not read yet are none, as lanes
-stand. The old stores go aside (`<store>.before-<time>`; delete them once all is well) and N empty ones are
-made: the log says where each shard is read on, and a repeat that the old store remembered is found by its
-key. An audit afterwards must find the log as it was. Then start N lanes: `./dev up --platform --lanes N`, or
-TOUCHLINE_LANE=i/N each with the store named here.
+stand. The old stores go aside (`<store>.before-<time>`; of each store the newest 3 are kept) and N empty ones
+are made: the log says where each shard is read on, and a repeat that the old store remembered is found by
+its key. An audit afterwards must find the log as it was. Then start N lanes: `./dev up --platform --lanes N`,
+or TOUCHLINE_LANE=i/N each with the store named here.
 
 Exit status: 0 dealt, or nothing to do; 1 refused, or the log was not left alone, saying why; 2 it could not
 run.
@@ -144,7 +145,9 @@ def _steps(plan: DealPlan, is_dry: bool) -> list[str]:
     """What is done, before it is."""
     will = "Would" if is_dry else "Will"
     steps = [f"{will} deal the shards of {plan.before} lanes to {plan.after}, between two audits:"]
-    steps += [f"  put {move.store} aside as {move.aside.name}" for move in plan.moves]
+    for move in plan.moves:
+        steps.append(f"  put {move.store} aside as {move.aside.name}")
+        steps += [f"  remove {path.name}, put aside long before" for path in move.pruned]
     steps += [
         f"  make {store}, empty, for lane {lane}/{plan.after}: shards {' '.join(map(str, shards))}"
         for lane, (store, shards) in enumerate(zip(plan.made, plan.shards, strict=True))

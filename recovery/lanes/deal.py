@@ -21,7 +21,7 @@ from recovery.audit.receipt import Receipt
 from recovery.lanes.holders import holder_of
 from recovery.lanes.state import lane_stores, shards_of, store_of
 from recovery.prepare import HeldStore, StoreInUseError, hold_store, prepare_held
-from recovery.stores.swap import name_aside
+from recovery.stores.asides import name_aside, prune_asides, surplus
 from settings import Settings
 from storage.lane_reads import Session
 
@@ -42,6 +42,7 @@ class Move(NamedTuple):
 
     store: Path
     aside: Path
+    pruned: list[Path]  # older ones that were put aside, and go
 
 
 class DealPlan(NamedTuple):
@@ -61,6 +62,7 @@ class Dealt(msgspec.Struct, frozen=True, kw_only=True):
     lanes_before: int
     lanes_after: int
     aside: dict[str, str]  # old store -> where it is now
+    pruned: list[str]  # what was put aside by earlier commands, and went
     stores: dict[str, list[int]]  # new store -> its lane's shards
     audit_before: dict[str, int]  # differences of each kind that only time will settle
     audit_after: dict[str, int]
@@ -77,7 +79,7 @@ def plan_deal(settings: Settings, count: int, now: datetime) -> DealPlan:
             f"Deal 1 to {settings.shards}. The number of shards is fixed for the life of an installation.",
         )
     old = lane_stores(settings)
-    moves = [Move(store, name_aside(store, now)) for store in old if store.is_dir()]
+    moves = [Move(store, name_aside(store, now), surplus(store, 1)) for store in old if store.is_dir()]
     made = [store_of(settings, lane) for lane in range(count)]
     return DealPlan(
         len(old), count, moves, made, [shards_of(lane, count, settings.shards) for lane in range(count)]
@@ -116,6 +118,7 @@ def deal(plan: DealPlan, audit: Audit, is_anybody_there: Callable[[], Sequence[S
         _refuse_faults(before)
         for move in plan.moves:
             move.store.rename(move.aside)
+            prune_asides(move.store)
         for store in plan.made:
             prepare_held(held[store])
         after = audit()
@@ -168,6 +171,7 @@ def dealt(
         lanes_before=plan.before,
         lanes_after=plan.after,
         aside={str(move.store): str(move.aside) for move in plan.moves},
+        pruned=[str(path) for move in plan.moves for path in move.pruned],
         stores={str(store): shards for store, shards in zip(plan.made, plan.shards, strict=True)},
         audit_before=before.difference_counts if before else {},
         audit_after=after.difference_counts if after else {},

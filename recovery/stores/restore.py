@@ -14,9 +14,10 @@ from recovery.backup.manifest import Manifest, StoreEntry
 from recovery.backup.place import BackupPlace
 from recovery.backup.verify import fetch_store
 from recovery.prepare import hold_store
+from recovery.stores.asides import name_aside, prune_asides, surplus
 from recovery.stores.inspection import ahead
 from recovery.stores.looks import KafkaLook, LogLook, Unknown, look_at_kafka, look_at_log
-from recovery.stores.swap import being_made, left_over, name_aside, swap_in
+from recovery.stores.swap import being_made, left_over, swap_in
 from settings import Settings
 from storage.recovery_store import read_store
 from storage.store_contents import lag
@@ -33,6 +34,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     resume_epoch: int
     aside: str | None  # where the old one goes; None: there is none
+    pruned: list[str] = []  # older ones that were put aside, and go
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,16 +63,32 @@ def plan_restore(
     puts = []
     for entry in entries:
         path = folder / entry.name
-        puts.append(
-            Put(
-                store=entry.name,
-                path=str(path),
-                resume_epoch=entry.resume_epoch,
-                aside=str(name_aside(path, now)) if path.exists() else None,
-            )
-        )
+        puts.append(plan_put(path, entry.resume_epoch, now))
     cost = _cost(manifest, entries, look_at_kafka(settings), look_at_log(settings))
     return Plan(backup=manifest.name, cut_at=manifest.cut_at, puts=puts, cost=cost)
+
+
+def plan_put(path: Path, resume_epoch: int, now: datetime) -> Put:
+    """Say where the store that is there goes, and which of those put aside before go for it."""
+    aside, pruned = (name_aside(path, now), surplus(path, 1)) if path.exists() else (None, [])
+    return Put(
+        store=path.name,
+        path=str(path),
+        resume_epoch=resume_epoch,
+        aside=str(aside) if aside else None,
+        pruned=[str(gone) for gone in pruned],
+    )
+
+
+def _put(made: Path, path: Path, resume_epoch: int, now: datetime) -> Put:
+    aside = swap_in(made, path, name_aside(path, now))
+    return Put(
+        store=path.name,
+        path=str(path),
+        resume_epoch=resume_epoch,
+        aside=str(aside) if aside else None,
+        pruned=[str(gone) for gone in prune_asides(path)],
+    )
 
 
 def _entries(manifest: Manifest, only: Sequence[str]) -> list[StoreEntry]:
@@ -146,15 +164,7 @@ def restore(
                 fetch_store(place, manifest, entry, being_made(path))
                 meter.advance(1)
             for entry, path in zip(entries, paths, strict=True):
-                aside = swap_in(being_made(path), path, now)
-                done.append(
-                    Put(
-                        store=entry.name,
-                        path=str(path),
-                        resume_epoch=entry.resume_epoch,
-                        aside=str(aside) if aside else None,
-                    )
-                )
+                done.append(_put(being_made(path), path, entry.resume_epoch, now))
                 meter.advance(1)
         finally:
             for path in paths:
@@ -173,7 +183,6 @@ def rewind(path: Path, epoch: int, now: datetime) -> Put:
         try:
             store = copy_whole(read_store(path, check=True), path, made)
             take_back(store, epoch)
-            aside = swap_in(made, path, now)
+            return _put(made, path, epoch, now)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-    return Put(store=path.name, path=str(path), resume_epoch=epoch, aside=str(aside) if aside else None)

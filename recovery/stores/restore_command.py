@@ -7,15 +7,17 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from recovery.answers import DONE, print_json
 from recovery.audit.meter import Bar
 from recovery.backup.errors import NotABackupError
 from recovery.backup.place import BackupPlace
-from recovery.backup.selection import choose, moment_of_match, parse_moment
-from recovery.refusals import DONE, EXPECTED, print_json, refuse
+from recovery.backup.selection import choose, moment_of_match
+from recovery.moments import FORMS, read_moment
+from recovery.refusals import EXPECTED, refuse
 from recovery.stores import restore as work
+from recovery.stores.asides import KEPT
 from recovery.stores.finding import store_path, stores_folder
-from recovery.stores.restore import Plan, Put
-from recovery.stores.swap import name_aside
+from recovery.stores.restore import Plan, Put, plan_put
 from settings import load
 from storage.recovery_store import read_store
 from storage.store_errors import PointGoneError
@@ -26,7 +28,7 @@ def restore(
     *,
     as_of: Annotated[
         str | None,
-        Parameter(help="The newest backup not after this time (2026-05-30T21:04:05Z, or 10m ago)."),
+        Parameter(help=f"The newest backup not after this moment: {FORMS}."),
     ] = None,
     match: Annotated[
         str | None, Parameter(help="The newest backup not after a moment of this match: --at.")
@@ -43,7 +45,7 @@ def restore(
         refuse_path(name)
         if sum(given is not None for given in (name, as_of, match)) > 1 or (match is None) != (at is None):
             raise ValueError("give a name, or --as-of, or --match together with --at")
-        moment = parse_moment(as_of, now) if as_of else None
+        moment = read_moment("--as-of", as_of, now) if as_of else None
         if match is not None and at is not None:
             moment = moment_of_match(settings.postgres, match, at)
         place = BackupPlace(settings.backup_place)
@@ -80,6 +82,7 @@ def _say(plan: Plan, console: Console, now: datetime) -> None:
             markup=False,
             soft_wrap=True,
         )
+        _say_pruned(put, console)
     cost = plan.cost
     if cost.records_since is not None:
         console.print(f"{cost.records_since:,} records came to Kafka since the backup.")
@@ -90,6 +93,12 @@ def _say(plan: Plan, console: Console, now: datetime) -> None:
         )
     for remark in cost.remarks:
         console.print(f"Mind: {remark}", markup=False, soft_wrap=True)
+
+
+def _say_pruned(put: Put, console: Console) -> None:
+    if put.pruned:
+        names = ", ".join(Path(path).name for path in put.pruned)
+        console.print(f"  {KEPT} that were put aside stay, and so goes {names}", markup=False, soft_wrap=True)
 
 
 def rewind(
@@ -121,13 +130,16 @@ def rewind(
         if epoch is None:
             errors.print("Choose one with --to-epoch, or --to-oldest.")
         elif dry_run:
-            aside = str(name_aside(path, now))
-            put = Put(store=path.name, path=str(path), resume_epoch=epoch, aside=aside)
-            errors.print(f"Dry run: it would resume at {epoch}, and the store as it is would go to {aside}.")
+            put = plan_put(path, epoch, now)
+            errors.print(
+                f"Dry run: it would resume at {epoch}, and the store as it is would go to {put.aside}."
+            )
+            _say_pruned(put, errors)
         else:
             errors.print(f"It will resume at {epoch}; the store as it is goes aside.")
             put = work.rewind(path, epoch, now)
             errors.print(f"Done; as it was: {put.aside}", markup=False, soft_wrap=True)
+            _say_pruned(put, errors)
     except EXPECTED as error:
         return refuse(error, json)
     if json:

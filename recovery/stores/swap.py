@@ -7,7 +7,6 @@ makes an empty one. Linux can exchange two names in one step.
 import ctypes
 import errno
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 _CWD = -100  # AT_FDCWD
@@ -25,20 +24,8 @@ def left_over(store: Path) -> list[Path]:
     return sorted(store.parent.glob(f"{store.name}.restoring-*"))
 
 
-def name_aside(store: Path, now: datetime) -> Path:
-    """Where the old store goes."""
-    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%S")
-    name = f"{store.name}.before-{stamp}"
-    taken = store.with_name(name)
-    for again in range(2, 1000):
-        if not taken.exists():
-            break
-        taken = store.with_name(f"{name}-{again}")
-    return taken
-
-
-def swap_in(made: Path, store: Path, now: datetime) -> Path | None:
-    """Make `made` the store; return where the old one is now, None when there was none.
+def swap_in(made: Path, store: Path, aside: Path) -> Path | None:
+    """Make `made` the store; return `aside`, where the old one is now, or None when there was none.
 
     A crash leaves the old store in its place or the new one, each whole; the
     other is then aside under the same name or still where it was made.
@@ -48,7 +35,6 @@ def swap_in(made: Path, store: Path, now: datetime) -> Path | None:
         made.rename(store)
         _flush_names(store.parent)
         return None
-    aside = name_aside(store, now)
     made.rename(aside)
     _exchange(aside, store)
     _flush_names(store.parent)
