@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import settings as configuration
-from dataflows.recovery_store import prepare_recovery
+from dataflows.recovery_store import OwnStore
 from resilience.clock_watch import watch_clock
 from schemas.raw import RAW_TOPICS
 from settings import Settings
@@ -48,18 +48,19 @@ class Lane:
 
 
 def open_lane() -> Lane:
-    """Connect a lane to its servers, as the environment says; raise by name what does not fit."""
+    """Connect a lane to its servers, as the environment says; raise by name what does not fit.
+
+    What takes time comes before the lane takes its recovery store over: of a
+    hand-over, fans notice only what comes after.
+    """
     settings = configuration.load()
     telemetry.configure()
+    shards = [shard for shard in range(settings.shards) if shard % settings.lane_count == settings.lane_index]
+    store = OwnStore([part_of_shard(shard) for shard in shards])
     lives = describe_topics(
         settings.kafka, [settings.topic_prefix + topic for topic in RAW_TOPICS], settings.shards
     )
     numbers = _number_topics(settings, lives)
-    shards = [shard for shard in range(settings.shards) if shard % settings.lane_count == settings.lane_index]
-    prepare_recovery(settings.store_wait, [part_of_shard(shard) for shard in shards])
-    _tune_interpreter()
-    watch_clock(_now, _leave)
-    watch_lives(settings.kafka, lives, _leave_a_new_life)
     publisher = LivePublisher(settings.redis, settings.live_backlog_rows)
     committer = Committer(
         settings.postgres,
@@ -70,11 +71,6 @@ def open_lane() -> Lane:
         on_fatal=_leave,
         lane=settings.lane,
     )
-    # Bytewax opens a sink's partition with its first record.
-    committer.go_on_releasing(shards)
-    # A flow that ends commits what waits, and then gives Redis what was committed.
-    atexit.register(publisher.close, _PUBLISHED_WITHIN)
-    atexit.register(committer.close)
 
     # Before the log is asked: what it has not read by then, and Kafka no longer has, nobody will read.
     # Where no answer came the consumer finds out, and the next start says it.
@@ -91,6 +87,7 @@ def open_lane() -> Lane:
                     following[topic] = first
             return following
 
+    stopping = threading.Event()
     source = KafkaSource(
         consumer_config(settings.kafka, f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"),
         shards,
@@ -98,8 +95,19 @@ def open_lane() -> Lane:
         _now,
         settings.topic_prefix,
         settings.stop_at_end,
-        _stop_when_asked().is_set,
+        stopping.is_set,
     )
+    _tune_interpreter()
+    store.take_over(settings.store_wait)
+    # Not before: who still waits for its turn may be stopped at once.
+    _stop_when_asked(stopping)
+    watch_clock(_now, _leave)
+    watch_lives(settings.kafka, lives, _leave_a_new_life)
+    # Bytewax opens a sink's partition with its first record.
+    committer.go_on_releasing(shards)
+    # A flow that ends commits what waits, and then gives Redis what was committed.
+    atexit.register(publisher.close, _PUBLISHED_WITHIN)
+    atexit.register(committer.close)
     return Lane(settings, source, EventLogSink(committer, shards))
 
 
@@ -116,15 +124,13 @@ def _leave_a_new_life(before: LiveTopic, now: LiveTopic) -> None:
     _leave(TopicReplacedError(_life_of(now, ""), _life_of(before, "")))
 
 
-def _stop_when_asked() -> threading.Event:
+def _stop_when_asked(stopping: threading.Event) -> None:
     """Let SIGTERM end the flow instead of the process: it closes its flow epoch and commits what it read."""
-    asked = threading.Event()
 
     def ask(*_: object) -> None:
-        asked.set()
+        stopping.set()
 
     signal.signal(signal.SIGTERM, ask)
-    return asked
 
 
 def _tune_interpreter() -> None:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
 _PREPARED_WITHIN_SECONDS = 120
 _LOOKS_EVERY_SECONDS = 0.02
@@ -65,48 +66,90 @@ def hold_store(directory: Path) -> HeldStore:
     return HeldStore(directory, _lock(directory))
 
 
+class Preparer:
+    """A child that makes one store fit as soon as it is told to.
+
+    Starting Python takes the better part of a second: who waits for a store,
+    or has other things to do before it starts, has that done by then. Ends
+    with this process, and without the word it does nothing.
+    """
+
+    def __init__(self, directory: Path, partitions: int = 1, keys: Sequence[str] = ()) -> None:
+        """Start the child. A store with other state keys than `keys`, if given, will be put aside."""
+        self.directory = directory.absolute()
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        argv = [sys.executable, "-m", "recovery", "prepare", str(self.directory)]
+        argv += ["--partitions", str(partitions), "--when-told"]
+        if keys:
+            argv += ["--keys", ",".join(keys)]
+        self._child = subprocess.Popen(
+            argv,
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def take_over(self, wait: timedelta = timedelta()) -> HeldStore:
+        """Lock the store, create it when missing, delete what no closed flow epoch wrote.
+
+        `wait` is for a hand-over: so long may the lane before take to leave
+        the store. Raises StoreInUseError, PrepareError. A crash in between
+        leaves no store or a whole one.
+        """
+        held = HeldStore(self.directory, _lock_within(self.directory, wait))
+        try:
+            self.prepare()
+        except PrepareError:
+            held.release()
+            raise
+        return held
+
+    def prepare(self) -> None:
+        """The same for a store that is locked already; raise PrepareError."""
+        try:
+            said = self._child.communicate("now\n", timeout=_PREPARED_WITHIN_SECONDS)[1]
+        except subprocess.TimeoutExpired as error:
+            raise PrepareError(self.directory, f"not done within {_PREPARED_WITHIN_SECONDS} s") from error
+        code = self._child.returncode
+        if code != 0:
+            raise PrepareError(self.directory, said.strip() or f"exit status {code}")
+        sys.stderr.write(said)
+
+    def close(self) -> None:
+        """End the child, if it was not told or is not done."""
+        if self._child.poll() is None:
+            self._child.kill()
+        # Not communicate: that a child which is gone cannot be told is no error here.
+        self._child.wait()
+        for pipe in (self._child.stdin, self._child.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
 def prepare_in_child(
     directory: Path, partitions: int = 1, wait: timedelta = timedelta(), keys: Sequence[str] = ()
 ) -> HeldStore:
-    """Lock a store, create it when missing, delete what no closed flow epoch wrote.
+    """Lock a store and make it fit, as `Preparer.take_over` does.
 
     Call it before the flow starts, in process 0 of a cluster only, and keep
-    the result as long as the flow runs. `wait` is for a hand-over: so long
-    may the lane before take to leave the store. A store with other state keys
-    than `keys`, if given, is put aside. Raises StoreInUseError, PrepareError.
-    A crash in between leaves no store or a whole one.
+    the result as long as the flow runs.
     """
-    directory = directory.absolute()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    held = HeldStore(directory, _lock_within(directory, wait))
-    try:
-        prepare_held(held, partitions, keys)
-    except PrepareError:
-        held.release()
-        raise
-    return held
+    with Preparer(directory, partitions, keys) as preparer:
+        return preparer.take_over(wait)
 
 
-def prepare_held(held: HeldStore, partitions: int = 1, keys: Sequence[str] = ()) -> None:
-    """The same for a store that is locked already; raise PrepareError."""
-    directory = held.directory
-    argv = [sys.executable, "-m", "recovery", "prepare", str(directory), "--partitions", str(partitions)]
-    if keys:
-        argv += ["--keys", ",".join(keys)]
-    try:
-        child = subprocess.run(
-            argv,
-            cwd=_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=_PREPARED_WITHIN_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PrepareError(directory, f"not done within {_PREPARED_WITHIN_SECONDS} s") from error
-    if child.returncode != 0:
-        raise PrepareError(directory, child.stderr.strip() or f"exit status {child.returncode}")
-    sys.stderr.write(child.stderr)
+def prepare_held(held: HeldStore) -> None:
+    """Make a store fit that is locked already; raise PrepareError."""
+    with Preparer(held.directory) as preparer:
+        preparer.prepare()
 
 
 def _lock_within(directory: Path, wait: timedelta) -> int:

@@ -3,6 +3,7 @@
 Runs real dataflows in child processes and kills them.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from recovery.prepare import PrepareError, StoreInUseError, prepare_in_child
+from recovery.prepare import PrepareError, Preparer, StoreInUseError, prepare_in_child
 from settings import ROOT
 from storage.recovery_store import read_store
 from tests.fixtures.waiting import eventually
@@ -160,3 +161,43 @@ def test_preparing_brings_no_second_sqlite_into_the_process_of_a_flow() -> None:
     asked = "import sys, recovery.prepare; print('sqlite3' in sys.modules or '_sqlite3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_dry_run_says_what_prepare_would_do_and_writes_nothing(run: Run) -> None:
+    crash_while_an_epoch_is_open(run)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    said = recovery_prepare(run.store, "--dry-run", "--json")
+    assert json.loads(said.stdout)["unclosed_rows"] > 0
+    new = recovery_prepare(run.folder / "none", "--dry-run")
+    assert "would be created" in new.stdout
+    assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+    done = recovery_prepare(run.store, "--json")
+    assert json.loads(done.stdout) == json.loads(said.stdout) | {"is_done": True}
+
+
+def test_prepare_refuses_a_store_that_a_flow_has(run: Run) -> None:
+    held = prepare_in_child(run.store, PARTITIONS)
+    for option in ("--dry-run", "--json"):
+        refused = recovery_prepare(run.store, option)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "in use by another process" in refused.stderr
+    held.release()
+
+
+def test_a_preparer_that_is_never_told_leaves_the_store_alone(run: Run) -> None:
+    crash_while_an_epoch_is_open(run)
+    rows = read_store(run.store).rows_from(run.resume_epoch())
+    assert recovery_prepare(run.store, "--when-told").returncode == 2
+    with Preparer(run.store, PARTITIONS):
+        pass  # its lane ended while it waited for its turn
+    assert read_store(run.store).rows_from(run.resume_epoch()) == rows > 0
+
+
+def recovery_prepare(store: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "recovery", "prepare", str(store), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
