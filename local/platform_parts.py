@@ -78,6 +78,24 @@ def _backup(settings: Settings, servers: tuple[str, ...]) -> Child:
     )
 
 
+def archive(settings: Settings, servers: tuple[str, ...]) -> Child:
+    """Every commit of the server, a moment after it, and a base backup each six hours.
+
+    Of the server, not of an installation: two would take its log from each
+    other, so whoever runs the server starts it.
+    """
+    # The first a minute after the start, if none is fresh: until then the machine has enough to do.
+    rhythm = ("--backup-every", "6h", "--keep", "4", "--first-after", "1m")
+    return Child(
+        name="archive",
+        argv=(sys.executable, "-m", "recovery", "postgres", "archive", *rhythm),
+        folder=ROOT,
+        needs=servers,
+        environment=environment_of(settings),
+        steady_after=LANE_IS_STEADY_AFTER,
+    )
+
+
 def _bytewax(
     name: str,
     flow: str,

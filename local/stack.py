@@ -96,10 +96,17 @@ class Stack:
             children.append(redis.child(self.settings))
         await self.start(children)
 
-    async def start_platform(self, lanes: int) -> None:
-        """Start ingest, enrich, deliver, gateway and api; return when they are ready."""
+    async def start_platform(self, lanes: int, archive: bool = False) -> None:
+        """Start ingest, enrich, deliver, gateway and api; return when they are ready.
+
+        `archive` keeps PostgreSQL's log and base backups, too: to play with
+        the platform or to measure it nobody needs a copy of each commit.
+        """
         await asyncio.to_thread(page_libraries.install, self._say)
-        await self.start(platform_parts.children(self.settings, lanes, self._servers))
+        children = platform_parts.children(self.settings, lanes, self._servers)
+        if archive:
+            children.append(platform_parts.archive(self.settings, self._servers))
+        await self.start(children)
 
     async def start(self, children: list[Child]) -> None:
         check_free(children)

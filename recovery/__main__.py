@@ -48,7 +48,7 @@ _add(backup, "verify", "recovery.backup.command:verify", "backup-verify")
 app.command(backup)
 
 postgres = cyclopts.App(name="postgres", help=_help("postgres"), help_format="plaintext", version_flags=[])
-_add(postgres, "archive", "recovery.postgres.command:archive", "postgres-archive")
+_add(postgres, "archive", "recovery.postgres.archive_command:archive", "postgres-archive")
 _add(postgres, "backup", "recovery.postgres.command:backup", "postgres-backup")
 _add(postgres, "begin-lives", "recovery.postgres.restore_command:begin_lives_here", "postgres-begin-lives")
 _add(postgres, "list", "recovery.postgres.command:list_backups", "postgres-list")

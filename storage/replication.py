@@ -31,7 +31,12 @@ SELECT
 FROM pg_control_system() AS s
 """
 
-_SLOT = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s"
+# A server with max_slot_wal_keep_size gives up a slot that falls further behind.
+_SLOT = """
+SELECT wal_status IS NOT DISTINCT FROM 'lost' FROM pg_replication_slots WHERE slot_name = %s
+"""
+
+_KEPT_FROM = "SELECT restart_lsn - '0/0'::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
 
 # Reserved at once: what is written from now on stays until it was received.
 _CREATE_SLOT = "SELECT pg_create_physical_replication_slot(%s, true)"
@@ -66,12 +71,21 @@ def identify(connection: psycopg.Connection) -> ServerIdentity:
 
 
 def ensure_slot(connection: psycopg.Connection, name: str) -> bool:
-    """Make the slot when it is missing, and free it of whoever holds it; return whether it was made."""
-    if connection.execute(_SLOT, (name,)).fetchone() is None:
-        connection.execute(_CREATE_SLOT, (name,))
-        return True
-    connection.execute(_RELEASE_SLOT, (name,))
-    return False
+    """Make the slot when it is missing or lost, free it of whoever holds it; return whether it was made."""
+    found = connection.execute(_SLOT, (name,)).fetchone()
+    if found is not None and not found[0]:
+        connection.execute(_RELEASE_SLOT, (name,))
+        return False
+    if found is not None:
+        connection.execute(_DROP_SLOT, (name,))
+    connection.execute(_CREATE_SLOT, (name,))
+    return True
+
+
+def kept_from(connection: psycopg.Connection, name: str) -> int | None:
+    """From where on the server keeps its log for a slot; None when there is no slot, or it is lost."""
+    row = connection.execute(_KEPT_FROM, (name,)).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
 
 
 def drop_slot(connection: psycopg.Connection, name: str) -> bool:

@@ -45,6 +45,8 @@ CONFIGURATION = {
     "checkpoint_timeout": "15min",
     # A worker that tidies a growing log took a third of a core for seconds; it has the time to take less.
     "autovacuum_vacuum_cost_delay": "20ms",
+    # An archive that nobody runs any more must not fill the disk: it begins again behind the hole.
+    "max_slot_wal_keep_size": "4GB",
     "random_page_cost": "1.1",
     "jit": "off",  # compiles for 100 ms what runs for 10
     "timezone": "UTC",

@@ -14,13 +14,14 @@ from recovery.answers import COULD_NOT_RUN, DONE, REFUSED, print_json
 from recovery.audit.meter import Bar
 from recovery.backup import create as making
 from recovery.backup import prune as pruning
+from recovery.backup import schedule as turns
 from recovery.backup import verify as verifying
 from recovery.backup.errors import BackupError, BackupIncompleteError, BackupMissingError
 from recovery.backup.manifest import moment_of
 from recovery.backup.place import BackupPlace, Listed
 from recovery.backup.prune import Retention
-from recovery.backup.schedule import Schedule
 from recovery.refusals import EXPECTED, refuse, status_of
+from recovery.schedule import Schedule
 from recovery.stores.finding import all_stores
 from recovery.stores.looks import KafkaLook, LogLook
 from recovery.stores.restore_command import refuse_path
@@ -191,12 +192,16 @@ def run(
     except EXPECTED as error:
         return refuse(error, json=False)
     telemetry.configure()
-    schedule = Schedule(
-        settings, interval, retention, lambda: datetime.now(UTC), random.Random(), not no_verify
-    )
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    backups = turns.StoreBackups(settings, interval, retention, now, not no_verify)
+    schedule = Schedule(backups.turn, interval, turns.EXPECTED, turns.log, turns.FAILED, now, random.Random())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, schedule.stop)
     schedule.run()
+    turns.log.info(turns.STOPPED)
     return DONE
 
 

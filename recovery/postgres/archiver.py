@@ -23,12 +23,13 @@ import psycopg
 from recovery.postgres.archive_status import ArchiveStatus, Lag, write_status
 from recovery.postgres.conninfo import safe_conninfo
 from recovery.postgres.errors import ArchiverRunsError, PlaceUnavailableError
+from recovery.postgres.holes import is_received_up_to, put_aside
 from recovery.postgres.lsn import format_lsn
 from recovery.postgres.place import WAL, Place
 from recovery.postgres.programs import Programs
 from recovery.postgres.shipping import Shipper
 from storage.connect import connect
-from storage.replication import ServerIdentity, ensure_slot, identify, progress
+from storage.replication import ServerIdentity, ensure_slot, identify, kept_from, progress
 from telemetry.log import Log
 
 SLOT = "touchline_archive"
@@ -39,6 +40,7 @@ UNREACHABLE = "archive.server_unreachable"
 NOT_STORED = "archive.not_stored"
 LAGGED = "archive.lagged"
 REPORTED = "archive.reported"
+HOLE_BEGAN = "archive.hole_began"  # until the next base backup, nothing restores beyond it
 STOPPED = "archive.stopped"
 
 _LOOK_EVERY_SECONDS = 0.25
@@ -115,6 +117,8 @@ class Archiver:
                 said = _end(receiver)
                 if not self._stopping.is_set():
                     _log.warning(DIED, said=said)
+        if not self._stopping.is_set():
+            self._begin_again_behind_hole(connection, server, folder, shipper)
         if self._stopping.is_set():
             self._report(connection, server, shipper)
 
@@ -134,6 +138,24 @@ class Archiver:
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches us alone
         )
+
+    def _begin_again_behind_hole(
+        self, connection: psycopg.Connection, server: ServerIdentity, folder: Path, shipper: Shipper | None
+    ) -> None:
+        """Let the next receiver begin where the server's log begins, when what is in between is gone.
+
+        pg_receivewal goes on where the files end, and would ask for ever. So
+        they move into a folder of their own: what restores from them still does.
+        """
+        if identify(connection).timeline != server.timeline:
+            return  # another history has a folder of its own
+        kept = kept_from(connection, SLOT)
+        if kept is None or is_received_up_to(folder, kept // server.segment_bytes, server.segment_bytes):
+            return
+        if shipper is not None:
+            shipper.ship()
+        aside = put_aside(folder, server.segment_bytes)
+        _log.error(HOLE_BEGAN, kept_from=format_lsn(kept), before_it=str(aside))
 
     def _watch(
         self,

@@ -1,9 +1,8 @@
-"""`python -m recovery postgres backup|archive|list|verify|prune`: their composition roots."""
+"""`python -m recovery postgres backup|list|verify|prune`: their composition roots."""
 
-import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
@@ -13,7 +12,6 @@ from rich.table import Table
 from recovery.answers import DONE, REFUSED, print_json, remark, tell
 from recovery.audit.meter import Bar
 from recovery.postgres.archive_status import ArchiveStatus, read_status
-from recovery.postgres.archiver import SLOT, Archiver
 from recovery.postgres.backup_record import BackupRecord
 from recovery.postgres.base_backup import take_backup
 from recovery.postgres.errors import PostgresBackupError
@@ -24,9 +22,6 @@ from recovery.postgres.upkeep import prune as remove
 from recovery.postgres.wal_archive import wal_files
 from recovery.refusals import concluded, refuse, status_of
 from settings import Settings, load, parse_duration
-from storage.connect import connect
-from storage.replication import drop_slot
-from telemetry.log import configure
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 DryRun = Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")]
@@ -61,70 +56,12 @@ def backup(*, as_json: AsJson = False, dry_run: DryRun = False) -> int:
     return concluded(work, as_json)
 
 
-def archive(
-    *,
-    drop: Annotated[bool, Parameter(negative=())] = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> int:
-    """Archive the write-ahead log until asked to stop.
-
-    Parameters
-    ----------
-    drop
-        Give the slot back and end: the server keeps nothing for an archive any more.
-    as_json
-        Print JSON: what would be done, or was done with --drop, else where the archive stands at the end.
-    """
-
-    def work() -> int:
-        settings = load()
-        configure()
-        place = Place(settings.backup_place)
-        answer = ArchiveAnswer("give back" if drop else "receive", SLOT, place.url)
-        if dry_run:
-            _tell_archive(answer, as_json, f"would {answer.does} the slot {SLOT}; the archive is {place.url}")
-            return DONE
-        if drop:
-            with connect(settings.postgres, "touchline-archive") as connection:
-                answer.is_done = drop_slot(connection, SLOT)
-            _tell_archive(answer, as_json, "given back" if answer.is_done else "there was none")
-            return DONE
-        programs = Programs(settings.postgres_binaries)
-        archiver = Archiver(settings.postgres, place, programs, spool_of(settings))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, archiver.stop)
-        archiver.run()
-        if as_json:
-            answer.is_done, answer.status = True, read_status(place)
-            print_json(answer)
-        return DONE
-
-    return concluded(work, as_json)
-
-
-class ArchiveAnswer(msgspec.Struct):
-    """What `archive --json` prints."""
-
-    does: Literal["receive", "give back"]
-    slot: str
-    place: str
-    is_done: bool = False  # False, too, when there was no slot to give back
-    status: ArchiveStatus | None = None  # where the archive stood at the end
-
-
-def _tell_archive(answer: ArchiveAnswer, as_json: bool, line: str) -> None:
-    if as_json:
-        print_json(answer)
-    else:
-        tell(line)
-
-
 class Listing(msgspec.Struct):
     """What `list --json` prints."""
 
     place: str
     backups: list[BackupRecord]
+    newest_age_seconds: float | None  # since it was finished; None: there is none
     unfinished: list[str]
     archive: ArchiveStatus | None
     is_archiving: bool
@@ -143,10 +80,12 @@ def list_backups(*, as_json: AsJson = False) -> int:
             for folder in sorted({record.wal for record in records})
             for file in wal_files(place, folder, records[-1].segment_bytes)
         ]
-        age = (datetime.now(UTC) - status.at).total_seconds() if status else None
+        now = datetime.now(UTC)
+        age = (now - status.at).total_seconds() if status else None
         listing = Listing(
             place.url,
             records,
+            (now - records[-1].finished_at).total_seconds() if records else None,
             sorted(place.unfinished()),
             status,
             age is not None and age < _FRESH_SECONDS,
@@ -174,8 +113,10 @@ def _show(listing: Listing) -> None:
             str(len(record.shards)),
             f"{sum(shard.position for shard in record.shards):,}",
         )
-    if listing.backups:
+    if listing.newest_age_seconds is not None:
         Console(width=_TABLE_WIDTH).print(table)
+        age = timedelta(seconds=round(listing.newest_age_seconds))
+        tell(f"{listing.place}: the newest base backup is {age} old")
     else:
         tell(f"no base backup in {listing.place}")
     for name in listing.unfinished:

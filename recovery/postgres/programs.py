@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,9 @@ class Programs:
 
     def __init__(self, folder: str) -> None:
         self._folders = [folder] if folder else [*_of_wheel(), *os.get_exec_path()]
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[str] | None = None
+        self._is_stopped = False
 
     def path(self, program: str) -> str:
         """Where a program is; raise ProgramMissingError."""
@@ -30,13 +34,27 @@ class Programs:
 
     def run(self, program: str, arguments: Sequence[str], remedy: str = "") -> str:
         """Run a program to its end and return what it said; raise ProgramFailedError."""
-        done = subprocess.run(
-            [self.path(program), *arguments], capture_output=True, text=True, check=False, errors="replace"
-        )
-        if done.returncode != 0:
-            said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-            raise ProgramFailedError(program, "; ".join(said[:3]) or f"exit {done.returncode}", remedy)
-        return done.stdout
+        argv = [self.path(program), *arguments]
+        with self._lock:
+            if self._is_stopped:
+                raise ProgramFailedError(program, "it is time to stop")
+            self._running = process = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+            )
+        out, complaints = process.communicate()
+        with self._lock:
+            self._running = None
+        if process.returncode != 0:
+            said = [line for line in (complaints or out).splitlines() if line.strip()]
+            raise ProgramFailedError(program, "; ".join(said[:3]) or f"exit {process.returncode}", remedy)
+        return out
+
+    def stop(self) -> None:
+        """End the program that runs in another thread, and start no other."""
+        with self._lock:
+            self._is_stopped = True
+            if self._running is not None:
+                self._running.terminate()
 
 
 def _of_wheel() -> list[str]:

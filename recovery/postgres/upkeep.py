@@ -97,7 +97,7 @@ def plan_prune(place: Place, keep: int, keep_for: timedelta, now: datetime) -> L
 
 def _is_past(path: str, staying: Sequence[BackupRecord], age: timedelta) -> bool:
     """Whether no backup that stays needs this file of the log."""
-    _, _, system, timeline, name = path.split("/")
+    _, _, system, timeline, *_, name = path.split("/")
     own = [record for record in staying if record.wal == f"{system}/{timeline}"]
     if not own:
         return age > _UNFINISHED_FOR

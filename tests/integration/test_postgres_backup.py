@@ -1,8 +1,10 @@
 """Base backups and the archived log, worked by their commands on a real PostgreSQL."""
 
+import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import psycopg
 import pytest
 
@@ -10,7 +12,7 @@ from storage.append import Expectation, StaleFenceError, append
 from storage.streams import PackToAppend, Streams, StreamTop, stream_name
 from tests.event_builders import a_goal, a_pass
 from tests.fixtures.log_writer import SHARD, NewWriter, assert_sound, generation_of, log_of
-from tests.fixtures.postgres_backups import Backups, NewBackups
+from tests.fixtures.postgres_backups import SOON, Backups, NewBackups
 from tests.fixtures.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -159,3 +161,40 @@ def test_an_archiver_outlives_the_death_of_its_receiver_and_a_second_one_is_refu
     second = backups.run("postgres", "archive")
     assert second.returncode == 1
     assert "another archiver" in second.stderr
+
+
+def test_an_archive_takes_a_base_backup_when_one_is_due_and_begins_again_behind_a_hole(
+    new_backups: NewBackups,
+) -> None:
+    """A hole is what the server did not keep: here a segment from before its time."""
+    backups = new_backups("folder")
+    due = ("--backup-every", "1h", "--keep", "1")
+    assert "1h, 1 stay" in backups.run("postgres", "archive", *due, "--dry-run").stdout
+    assert not backups.folder.exists()
+
+    def names() -> list[str]:
+        return [record["name"] for record in backups.do("list")["backups"]]
+
+    backups.archive(*due)
+    eventually(lambda: "base_backup.taken" in backups.archiver_said, SOON)
+    assert backups.stop_archiver() == 0
+    (first,) = names()
+    (wal,) = (backups.folder / "postgres" / "wal").glob("*/1")
+    shutil.rmtree(wal)
+    wal.mkdir()
+    (wal / f"{1:08X}{0:016X}.partial").touch()
+    with (wal / f"{1:08X}{0:016X}.partial").open("r+b") as file:
+        file.truncate(16 * 2**20)
+
+    backups.archive(*due)
+    assert "archive.hole_began" in backups.archiver_said
+    assert [path.name for path in wal.glob("until-*/*")] == [f"{1:08X}{0:016X}.partial"]
+    assert names() == [first]  # it is fresh, and has no hole behind it
+    assert backups.stop_archiver() == 0
+    record = backups.folder / "postgres" / "base" / first / "backup.json"
+    old = msgspec.json.decode(record.read_bytes()) | {"finished_at": "2026-01-01T00:00:00Z"}
+    record.write_bytes(msgspec.json.encode(old))
+    backups.archive(*due)
+    eventually(lambda: first not in names(), SOON)
+    assert len(names()) == 1
+    assert backups.stop_archiver() == 0
