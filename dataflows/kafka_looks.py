@@ -7,9 +7,10 @@ from typing import NamedTuple
 from dataflows.kafka_records import letter_of, place_of
 from dataflows.polling import Found
 from dataflows.stream_plan import beginning
+from schemas.outlets import LIVE_EVENTS, dead_letter_topic
 from schemas.raw import RAW_TOPICS
 from settings import Settings
-from sinks.kafka_outlet import LIVE_EVENTS, KafkaOutlet, dead_letter_topic
+from sinks.kafka_outlet import KafkaOutlet
 from sinks.last_records import Partition, TopicsUnreadableError, read_last_headers
 from sinks.reach import Reach
 from storage.reading import LogUnavailableError

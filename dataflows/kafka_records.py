@@ -2,20 +2,24 @@
 
 from collections.abc import Callable, Sequence
 
-from sinks.kafka_outlet import LIVE_EVENTS, KafkaRecord, dead_letter_topic
+from schemas.outlets import (
+    CHAIN,
+    COPIED_BYTES,
+    CUT,
+    DETAIL,
+    GENERATION,
+    LETTER,
+    LIVE_EVENTS,
+    ORIGIN,
+    POSITION,
+    REASON,
+    dead_letter_topic,
+    letter_copy,
+    live_place,
+)
+from sinks.kafka_outlet import KafkaRecord
 from storage.relay_reads import Letter, LogRun, Place
 
-GENERATION = "generation"
-POSITION = "position"
-CHAIN = "chain"
-LETTER = "letter"
-ORIGIN = "origin"
-REASON = "reason"
-DETAIL = "detail"
-CUT = "cut"  # the full size, where the copy is shorter
-
-# A raw record may fill its topic's limit of 1 MiB; the copy has headers on top.
-COPIED_BYTES = 1_000_000
 _DETAIL_CHARACTERS = 1_000
 
 
@@ -69,15 +73,11 @@ def _copy(topic_prefix: str, letter: Letter) -> KafkaRecord:
 
 def place_of(headers: dict[str, bytes]) -> Place | None:
     """The place that a record of `live-events` carries; None when somebody else wrote it."""
-    try:
-        return Place(int(headers[POSITION]), bytes.fromhex(headers[CHAIN].decode()))
-    except (KeyError, ValueError):
-        return None
+    found = live_place(headers)
+    return Place(found.position, found.chain) if found else None
 
 
 def letter_of(headers: dict[str, bytes]) -> tuple[int, int] | None:
     """Number and source offset of a copied letter; None when somebody else wrote the record."""
-    try:
-        return int(headers[LETTER]), int(headers[ORIGIN].rpartition(b"/")[2])
-    except (KeyError, ValueError):
-        return None
+    found = letter_copy(headers)
+    return (found.letter, found.offset) if found else None

@@ -10,8 +10,6 @@ from sinks.hand import Hand
 from sinks.reach import Reach
 from telemetry.metrics import counter
 
-LIVE_EVENTS = "live-events"
-
 # Records that wait for Kafka before reading the log stops: some seconds' worth,
 # and 40 MB of events at most.
 _WAITING_ROOM = 50_000
@@ -19,11 +17,6 @@ _QUEUE_KBYTES = 256 * 1024
 _RECORD_BYTES = 2 * 1024 * 1024  # above any topic's limit: the broker decides
 
 _copied = counter("relay_copied_records", "Records handed to Kafka for live-events and dead-letter topics")
-
-
-def dead_letter_topic(raw_topic: str) -> str:
-    """Where the dead letters of a raw topic are copied to."""
-    return f"{raw_topic}-dlq"
 
 
 class KafkaRecord(NamedTuple):

@@ -154,6 +154,11 @@ WHERE d.partition = %s AND d.letter > %s AND NOT (
 ORDER BY d.letter LIMIT %s
 """
 
+_LAST_LETTERS = """
+SELECT t.name, d.partition, max(d.letter) FROM dead_letters AS d
+INNER JOIN topics AS t ON d.topic = t.topic GROUP BY t.name, d.partition
+"""
+
 _PARKED = """
 SELECT parked, topic, source_offset, match, original
 FROM parked WHERE shard = %s AND parked > %s
@@ -288,6 +293,10 @@ class AuditReads:
 
     def topics_now(self) -> list[TopicLife]:
         return [TopicLife(*row) for row in self._now.execute(_TOPICS)]
+
+    def last_letters_now(self) -> dict[tuple[str, int], int]:
+        """(raw topic, partition) -> the last dead letter that came from it."""
+        return {(row[0], row[1]): row[2] for row in self._now.execute(_LAST_LETTERS).fetchall()}
 
     def shards_now(self, count: int) -> dict[int, ShardRow]:
         with self._now.cursor(binary=True) as cursor:

@@ -29,6 +29,9 @@ def audit(
     json: Annotated[bool, Parameter(negative=(), help="Print the receipt as JSON.")] = False,
     match: Annotated[str | None, Parameter(help="Only this match; its whole shard is read.")] = None,
     first: Annotated[int, Parameter(help="Differences shown of each kind.")] = 10,
+    outlets: Annotated[
+        bool, Parameter(negative=(), help="Also what the relay copies to Kafka: live-events, <topic>-dlq.")
+    ] = False,
     follow: Annotated[bool, Parameter(negative=(), help="Go on for ever with what is appended.")] = False,
 ) -> int:
     """Compare Kafka, Postgres and Redis, match by match; return the exit status."""
@@ -38,7 +41,7 @@ def audit(
     # Lists of rows come and go by the ten thousand; there are no cycles to find.
     gc.set_threshold(100_000, 50, 50)
     try:
-        asked = Asked(ledger, parse_duration(settle) if settle else None, match, first)
+        asked = Asked(ledger, parse_duration(settle) if settle else None, match, first, outlets)
         with Bar(errors) as meter:
             receipt = run_audit(load(), asked, meter)
     except CannotRunError as error:

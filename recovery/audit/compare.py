@@ -8,12 +8,14 @@ from recovery.audit.kafka_reads import TopicCut
 from recovery.audit.ledger import Ledger
 from recovery.audit.log_check import LogCheck
 from recovery.audit.meter import Meter
+from recovery.audit.outlets import Outlets, ShardOutlets
 from recovery.audit.parked_check import Parking
 from recovery.audit.raw_check import KnownLetter, RawCheck, ShardRecords, check_origins, remember
 from recovery.audit.servers import CannotRunError, Servers
 from recovery.audit.settle import number_lives
 from recovery.audit.stream_check import PackDamagedError, StreamCheck, read_entry
 from recovery.audit.tally import ShardProof, Tallies, TopicTally
+from schemas.outlets import outlet_topics
 from schemas.partitioning import partition_of
 from storage.audit_reads import ShardRow
 from storage.streams import stream_name
@@ -25,6 +27,7 @@ class Scope(NamedTuple):
     shards: int  # of the installation
     kept_at_least: int  # events in a stream
     only: str | None = None  # a match
+    outlets: bool = False  # also what the relay copies to Kafka
 
 
 class Comparison:
@@ -58,6 +61,12 @@ class Comparison:
         lives = servers.log.topics()
         self._numbers = number_lives(cuts, lives, servers.kafka.cluster_id())
         self._names = {life.number: life.name for life in lives}
+        self._outlets: Outlets | None = None
+        if scope.outlets:
+            # Their ends, too, are read behind the frozen log: they have what it has, or lack it.
+            cuts_of_outlets = servers.kafka.cut(outlet_topics())
+            self._outlets = Outlets(servers.kafka, cuts_of_outlets, scope.kept_at_least, findings)
+            self.tallies.outlets = self._outlets.tallies
         self._current = {self._numbers[cut.topic]: cut for cut in cuts if cut.topic in self._numbers}
         for cut in cuts:
             self.tallies.topics[cut.topic] = TopicTally(topic=cut.topic, topic_id=cut.topic_id)
@@ -92,20 +101,25 @@ class Comparison:
             self.tallies,
             self._servers.log.redriven(shard.shard),
         )
+        outlets = self._outlets.of(shard) if self._outlets else None
         stream = StreamCheck(key, shard, self._servers.streams.entries(key), kept, self._findings)
         for rows, images in self._servers.log.row_chunks(shard.shard, shard.base_position):
             log.take(rows, images)
             for row in rows:
                 if stream.take(row):
                     log.states[row.match].tally.streamed += 1
+            if outlets is not None:
+                outlets.remember(rows)
             self._meter.advance(len(rows))
         stream.finish()
         log.finish()
         self._check_top(shard, key)
-        self._compare_records(shard.shard, log)
+        self._compare_records(shard.shard, log, outlets)
+        if outlets is not None:
+            outlets.compare()
         self._prove(shard, log, stream)
 
-    def _compare_records(self, shard: int, log: LogCheck) -> None:
+    def _compare_records(self, shard: int, log: LogCheck, outlets: ShardOutlets | None) -> None:
         """The raw records of a shard's partitions, and the ledger's of its matches."""
         reads = self._servers.log
         parking = Parking(reads.parked(shard), reads.told(shard), reads.parked_matches(shard))
@@ -113,7 +127,7 @@ class Comparison:
             shard,
             self._scope.shards,
             log.known,
-            self._letters(shard),
+            self._letters(shard, outlets),
             reads.retired_matches(shard),
             parking,
         )
@@ -134,12 +148,14 @@ class Comparison:
         if self._ledger is not None:
             self._ledger.check_shard(shard, log.known, parking.keys, log.states, self._findings)
 
-    def _letters(self, shard: int) -> dict[tuple[int, int], KnownLetter]:
+    def _letters(self, shard: int, outlets: ShardOutlets | None) -> dict[tuple[int, int], KnownLetter]:
         found: dict[tuple[int, int], KnownLetter] = {}
         for row in self._servers.log.letters(shard):
             found[row.topic, row.source_offset] = remember(row)
             if self._ledger is not None:
                 self._ledger.take_letter(row, self._names.get(row.topic, ""))
+            if outlets is not None:
+                outlets.remember_letter(self._names.get(row.topic, ""), row)
             self._count_letter(shard, row.topic, row.source_offset, row.match)
             if row.topic not in self._names:
                 where = f"dead letter {row.letter}"

@@ -38,6 +38,10 @@ KINDS = {
     "ledger_refused": "what its sender was told is refused is visible",
     "ledger_extra": "an event that was never sent",
     "ledger_final": "a match ended otherwise than sent",
+    "outlet_hole": "Kafka's copy lacks events or dead letters that the log has",
+    "outlet_order": "events or dead letters came to Kafka behind later ones",
+    "outlet_bytes": "a record of Kafka's copy is not what the log has at its place",
+    "outlet_record": "a record of Kafka's copy does not say which event or dead letter it is",
     "ledger_count": "the ledger does not hold as many lines as it says",
 }
 

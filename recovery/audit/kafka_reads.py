@@ -1,7 +1,7 @@
 """Read the raw topics from Kafka, up to where they ended when the audit began."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar, cast
 
 from confluent_kafka import (
     Consumer,
@@ -73,6 +73,18 @@ class RawRecord(NamedTuple):
     value: bytes | None
 
 
+class OutletRecord(NamedTuple):
+    """A record of a topic that the relay fills."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+
+
+Record = TypeVar("Record")
+
+
 class KafkaReads:
     """The raw topics of an installation.
 
@@ -108,9 +120,9 @@ class KafkaReads:
     def cluster_id(self) -> str:
         return self._consumer.list_topics(timeout=_ANSWER_SECONDS).cluster_id or ""
 
-    def cut(self) -> list[TopicCut]:
-        """The raw topics with their offsets now; raise TopicMissingError, ShardCountError."""
-        names = {self._prefix + topic: topic for topic in RAW_TOPICS}
+    def cut(self, topics: Iterable[str] = RAW_TOPICS) -> list[TopicCut]:
+        """The topics with their offsets now; raise TopicMissingError, ShardCountError."""
+        names = {self._prefix + topic: topic for topic in topics}
         there = self._consumer.list_topics(timeout=_ANSWER_SECONDS).topics
         for name in names:
             if name not in there:
@@ -145,6 +157,15 @@ class KafkaReads:
 
     def records(self, name: str, partition: int, first: int, end: int) -> Iterator[list[RawRecord]]:
         """The records of a partition with first <= offset < end, in batches."""
+        return self._read(name, partition, first, end, _raw_record)
+
+    def outlet_records(self, name: str, partition: int, first: int, end: int) -> Iterator[list[OutletRecord]]:
+        """The same of a topic that the relay fills."""
+        return self._read(name, partition, first, end, _outlet_record)
+
+    def _read(
+        self, name: str, partition: int, first: int, end: int, record_of: Callable[[Message, int], Record]
+    ) -> Iterator[list[Record]]:
         if first >= end:
             return
         self._consumer.assign([TopicPartition(name, partition, first)])
@@ -155,16 +176,27 @@ class KafkaReads:
                 silent = 0 if messages else silent + 1
                 if silent > _SILENT_POLLS:
                     raise KafkaSilentError(name, partition, at, end)
-                batch, at = _sorted_in(messages, at, end)
+                batch, at = _sorted_in(messages, at, end, record_of)
                 if batch:
                     yield batch
         finally:
             self._consumer.unassign()
 
 
-def _sorted_in(messages: list[Message], at: int, end: int) -> tuple[list[RawRecord], int]:
+def _raw_record(message: Message, offset: int) -> RawRecord:
+    return RawRecord(offset, message.key(), message.value())
+
+
+def _outlet_record(message: Message, offset: int) -> OutletRecord:
+    headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+    return OutletRecord(offset, message.key(), message.value(), dict(headers))
+
+
+def _sorted_in(
+    messages: list[Message], at: int, end: int, record_of: Callable[[Message, int], Record]
+) -> tuple[list[Record], int]:
     """The records among messages, and where reading goes on: at the end once the partition says so."""
-    batch: list[RawRecord] = []
+    batch: list[Record] = []
     for message in messages:
         error = message.error()
         if error is None:
@@ -172,7 +204,7 @@ def _sorted_in(messages: list[Message], at: int, end: int) -> tuple[list[RawReco
             assert offset is not None
             at = offset + 1
             if offset < end:
-                batch.append(RawRecord(offset, message.key(), message.value()))
+                batch.append(record_of(message, offset))
         elif error.code() == KafkaError._PARTITION_EOF:
             at = end  # what is missing up to here are transaction marks
         elif not error.retriable():

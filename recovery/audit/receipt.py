@@ -8,6 +8,7 @@ import msgspec
 
 from recovery.audit.findings import KINDS, Findings
 from recovery.audit.ledger import LedgerTally
+from recovery.audit.outlet_check import OutletTally
 from recovery.audit.servers import Servers
 from recovery.audit.tally import MatchTally, ShardProof, Tallies, TopicTally
 
@@ -57,6 +58,7 @@ class Receipt(msgspec.Struct, kw_only=True):
     shards: list[ShardProof]
     matches: list[MatchTally]
     ledger: LedgerTally | None
+    outlets: list[OutletTally]  # empty: they were not asked for
     difference_counts: dict[str, int]
     differences: list[DifferenceLine]
     unsettled: list[str]
@@ -117,6 +119,7 @@ def write_receipt(
         shards=tallies.shards,
         matches=[m for m in matches if only in (None, m.match)],
         ledger=ledger,
+        outlets=list(tallies.outlets.values()),
         difference_counts=findings.counts,
         differences=[
             DifferenceLine(

@@ -25,6 +25,7 @@ class Asked(NamedTuple):
     settle: timedelta | None = None  # wait so long for what is under way
     match: str | None = None  # only this one
     first: int = 10  # differences kept of each kind
+    outlets: bool = False  # also what the relay copies to Kafka
 
 
 def run_audit(
@@ -44,10 +45,10 @@ def run_audit(
         unsettled: list[str] = []
         if asked.settle is not None:
             settling = Settling(servers, cuts, settings.shards, time.monotonic, pause)
-            unsettled = settling.wait(asked.settle.total_seconds(), meter)
+            unsettled = settling.wait(asked.settle.total_seconds(), meter, asked.outlets)
         tallies = Tallies()
         if not unsettled:
-            tallies = _compare(servers, settings, cuts, ledger, findings, meter, asked.match)
+            tallies = _compare(servers, settings, cuts, ledger, findings, meter, asked)
         return write_receipt(
             tallies,
             findings,
@@ -67,9 +68,10 @@ def _compare(
     ledger: Ledger | None,
     findings: Findings,
     meter: Meter,
-    match: str | None,
+    asked: Asked,
 ) -> Tallies:
-    scope = Scope(settings.shards, settings.stream_retention, match)
+    match = asked.match
+    scope = Scope(settings.shards, settings.stream_retention, match, asked.outlets)
     # Before the log is frozen, so that what counts as read is in the frozen log.
     offsets = read_offsets(servers.log, cuts, servers.kafka.cluster_id())
     servers.log.freeze()

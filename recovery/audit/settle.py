@@ -10,6 +10,7 @@ from recovery.audit.servers import Servers
 from recovery.audit.stream_check import PackDamagedError, read_entry
 from schemas.control import ControlRecord
 from schemas.identity import body_hash, key_of
+from schemas.outlets import LIVE_EVENTS, dead_letter_topic, letter_copy, live_place, outlet_topics
 from schemas.raw import DerivedRecord
 from schemas.validation import Rejection
 from storage.audit_reads import AuditReads, TopicLife
@@ -80,11 +81,44 @@ class Settling:
         self._pause = pause
         self._cluster_id = servers.kafka.cluster_id()
 
-    def wait(self, seconds: float, meter: Meter) -> list[str]:
+    def wait(self, seconds: float, meter: Meter, outlets: bool = False) -> list[str]:
         """Return what is still behind when the time is over; empty once all has settled."""
         deadline = self._clock() + seconds
         standing = self._wait_for_kafka(deadline, meter)
-        return standing or self._wait_for_redis(deadline, meter)
+        standing = standing or self._wait_for_redis(deadline, meter)
+        return standing or (self._wait_for_outlets(deadline, meter) if outlets else [])
+
+    def _wait_for_outlets(self, deadline: float, meter: Meter) -> list[str]:
+        """Until the last record of each partition is of the log's head, or of its last dead letter."""
+        meter.begin("waiting for Kafka's copies to have what the log has", 1)
+        reads = self._servers.log
+        wanted = {
+            (LIVE_EVENTS, shard.shard): shard.head
+            for shard in reads.shards_now(self._shards).values()
+            if shard.head > shard.base_position
+        }
+        wanted |= {
+            (dead_letter_topic(topic), p): last for (topic, p), last in reads.last_letters_now().items()
+        }
+        while True:
+            cuts = {cut.topic: cut for cut in self._servers.kafka.cut(outlet_topics())}
+            for (topic, partition), last in tuple(wanted.items()):
+                if topic not in cuts or self._has_come(cuts[topic], partition, last):
+                    del wanted[topic, partition]
+            if not wanted or self._clock() >= deadline:
+                return [
+                    f"{topic}[{partition}]: not at {last} yet" for (topic, partition), last in wanted.items()
+                ]
+            self._pause(_LOOK_EVERY_SECONDS)
+
+    def _has_come(self, cut: TopicCut, partition: int, last: int) -> bool:
+        first, end = cut.ranges[partition]
+        records = self._servers.kafka.outlet_records(cut.name, partition, max(first, end - 1), end)
+        for record in (record for batch in records for record in batch):
+            place, copy = live_place(record.headers), letter_copy(record.headers)
+            if (place and place.position >= last) or (copy and copy.letter >= last):
+                return True
+        return False
 
     def _wait_for_kafka(self, deadline: float, meter: Meter) -> list[str]:
         total = sum(cut.records for cut in self._cuts)

@@ -30,6 +30,9 @@ def show(receipt: Receipt, console: Console) -> None:
     if any(topic.events_beyond + topic.letters_beyond for topic in receipt.topics):
         console.print("Other: older than what Kafka keeps, or newer than this audit.")
     console.print()
+    if receipt.outlets:
+        console.print(_outlets(receipt))
+        console.print()
     if receipt.ledger is not None:
         ledger = receipt.ledger
         console.print(
@@ -122,6 +125,17 @@ def _topics(receipt: Receipt) -> Table:
             f"{topic.events_beyond + topic.letters_beyond:,}",
             Text("right", "green") if topic.is_complete else Text("wrong", "bold red"),
         )
+    return table
+
+
+def _outlets(receipt: Receipt) -> Table:
+    table = _table("Copies in Kafka: everything at least once, in order")
+    table.add_column("topic", no_wrap=True)
+    for name in ("records", "delivered", "repeats", "other"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for topic in receipt.outlets:
+        counts = (topic.records, topic.delivered, topic.repeats, topic.other)
+        table.add_row(topic.topic, *(f"{count:,}" for count in counts))
     return table
 
 

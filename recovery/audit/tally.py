@@ -2,6 +2,7 @@
 
 import msgspec
 
+from recovery.audit.outlet_check import OutletTally
 from schemas.live import Score
 
 
@@ -76,6 +77,7 @@ class Tallies:
         self.matches: dict[str, MatchTally] = {}
         self.topics: dict[str, TopicTally] = {}
         self.shards: list[ShardProof] = []
+        self.outlets: dict[str, OutletTally] = {}
         self.nameless_records = 0  # of no match: what could not be read at all
         self.nameless_letters = 0
 

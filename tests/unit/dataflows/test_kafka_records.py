@@ -1,8 +1,9 @@
 """What the relay writes to Kafka, and how it reads its own last record."""
 
 from dataflows.kafka_looks import go_on_from
-from dataflows.kafka_records import COPIED_BYTES, letter_of, letter_records, live_records, place_of
+from dataflows.kafka_records import letter_of, letter_records, live_records, place_of
 from schemas.identity import ZERO_CHAIN
+from schemas.outlets import COPIED_BYTES
 from sinks.kafka_outlet import KafkaRecord
 from storage.relay_reads import Letter, LoggedRow, LogRun, Place, ShardState
 

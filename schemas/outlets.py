@@ -1,0 +1,71 @@
+"""The records that the relay writes to Kafka: their topics, and what their headers say."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from schemas.raw import RAW_TOPICS
+
+LIVE_EVENTS = "live-events"
+
+# `live-events`: where the event is in the log.
+GENERATION = "generation"
+POSITION = "position"
+CHAIN = "chain"
+
+# `<topic>-dlq`: which dead letter it is.
+LETTER = "letter"
+ORIGIN = "origin"
+REASON = "reason"
+DETAIL = "detail"
+CUT = "cut"  # the full size, where the copy is shorter
+
+# A raw record may fill its topic's limit of 1 MiB; the copy has headers on top.
+COPIED_BYTES = 1_000_000
+
+Headers = Mapping[str, bytes]
+
+
+class LivePlace(NamedTuple):
+    """Where the log has the event of a record."""
+
+    generation: int
+    position: int
+    chain: bytes
+
+
+class LetterCopy(NamedTuple):
+    """Which dead letter a record is a copy of."""
+
+    letter: int
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+def dead_letter_topic(raw_topic: str) -> str:
+    """Where the dead letters of a raw topic are copied to."""
+    return f"{raw_topic}-dlq"
+
+
+def outlet_topics() -> Sequence[str]:
+    """Every topic that the relay fills."""
+    return (LIVE_EVENTS, *(dead_letter_topic(topic) for topic in RAW_TOPICS))
+
+
+def live_place(headers: Headers) -> LivePlace | None:
+    """The place that a record of `live-events` carries; None when somebody else wrote it."""
+    try:
+        chain = bytes.fromhex(headers[CHAIN].decode())
+        return LivePlace(int(headers[GENERATION]), int(headers[POSITION]), chain)
+    except (KeyError, ValueError):
+        return None
+
+
+def letter_copy(headers: Headers) -> LetterCopy | None:
+    """The letter that a record of a `<topic>-dlq` copies; None when somebody else wrote it."""
+    try:
+        topic, partition, offset = headers[ORIGIN].decode().split("/")
+        return LetterCopy(int(headers[LETTER]), topic, int(partition), int(offset), headers[REASON].decode())
+    except (KeyError, ValueError):
+        return None
