@@ -10,6 +10,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import psycopg
 
 import settings as configuration
 from dataflows.recovery_store import OwnStore
@@ -76,16 +79,24 @@ def open_lane() -> Lane:
     # Where no answer came the consumer finds out, and the next start says it.
     firsts = first_offsets(settings.kafka, [topic.name for topic in lives], shards)
 
-    def starting_offsets(shard: int) -> dict[str, int]:
+    def read_on(connection: psycopg.Connection, shard: int) -> dict[str, int]:
+        following = resume.by_name(resume.next_offsets(connection, shard), numbers)
+        for topic, offset in following.items():
+            first = firsts.get((settings.topic_prefix + topic, shard), offset)
+            if offset < first:
+                resume.note_removed(connection, shard, numbers[topic], offset, first, _now())
+                _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)
+                following[topic] = first
+        return following
+
+    @cache
+    def offsets() -> dict[int, dict[str, int]]:
+        """Of all shards at once, when the first is asked for: by then no other lane moves them."""
         with connect(settings.postgres, "touchline-enrich-start") as connection:
-            following = resume.by_name(resume.next_offsets(connection, shard), numbers)
-            for topic, offset in following.items():
-                first = firsts.get((settings.topic_prefix + topic, shard), offset)
-                if offset < first:
-                    resume.note_removed(connection, shard, numbers[topic], offset, first, _now())
-                    _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)
-                    following[topic] = first
-            return following
+            return {shard: read_on(connection, shard) for shard in shards}
+
+    def starting_offsets(shard: int) -> dict[str, int]:
+        return offsets()[shard]
 
     stopping = threading.Event()
     source = KafkaSource(
