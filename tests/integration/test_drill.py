@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from redis import Redis
 
 from local.environment import environment_of
@@ -22,11 +21,9 @@ SECONDS = 12
 
 
 @pytest.fixture
-def backups(whole_platform: Settings, tmp_path: Path) -> Iterator[Backups]:
-    folder = tmp_path / "backups"
-    made = Backups(replace(whole_platform, backup=str(folder)), folder, {})
-    yield made
-    made.close()
+def backups(whole_platform: Settings) -> Backups:
+    """Those of the platform itself, whose archiver runs."""
+    return Backups(whole_platform, Path(whole_platform.backup_place), {})
 
 
 @contextmanager
@@ -52,7 +49,7 @@ def test_what_a_disaster_leaves_becomes_the_live_log_again_and_the_live_stack_fe
     whole_platform: Settings, backups: Backups, tmp_path: Path
 ) -> None:
     """Backup, archive and Kafka are enough: no event is lost, none is added, and Redis is made anew."""
-    backups.archive()
+    assert backups.is_archived()
     with _load(whole_platform, tmp_path / "ledger.jsonl"):
         backups.do("backup")
         stores = backups.run("backup", "create")
