@@ -71,7 +71,7 @@ bench *arguments:
 # Lint, then every test; arguments go to pytest (./dev test tests/unit -k fold)
 [no-exit-message]
 test *arguments: lint page
-    @[ $# -gt 0 ] || set -- --numprocesses=2 --dist=loadfile; exec python -m pytest "$@"
+    @[ $# -gt 0 ] || set -- --numprocesses=2 --dist=loadfile --no-loadscope-reorder; exec python -m pytest "$@"
 
 # Run some tests without lint (./dev pytest tests/unit -k fold)
 [no-exit-message]

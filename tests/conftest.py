@@ -18,3 +18,12 @@ pytest.register_assert_rewrite(*pytest_plugins)
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("dev", deadline=None, max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# Files that take a minute and more: one that is begun last would keep one worker busy alone.
+_LONG = ("test_torture.py", "test_tutorials.py", "test_disaster.py", "test_local_stack.py", "test_drill.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files; the others stay in the order that chance gave them."""
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
