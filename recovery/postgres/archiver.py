@@ -108,6 +108,7 @@ class Archiver:
         shipper = None
         if self._place.folder is None:
             shipper = Shipper(self._place, wal, folder, server.segment_bytes)
+        self._begin_again_behind_hole(connection, server, folder, shipper)
         with safe_conninfo(self._dsn, "touchline-archive") as conninfo:
             receiver = self._receive(conninfo, folder)
             _log.info(STARTED, folder=str(folder), slot=SLOT, slot_is_new=is_new)
@@ -117,8 +118,6 @@ class Archiver:
                 said = _end(receiver)
                 if not self._stopping.is_set():
                     _log.warning(DIED, said=said)
-        if not self._stopping.is_set():
-            self._begin_again_behind_hole(connection, server, folder, shipper)
         if self._stopping.is_set():
             self._report(connection, server, shipper)
 
@@ -142,13 +141,14 @@ class Archiver:
     def _begin_again_behind_hole(
         self, connection: psycopg.Connection, server: ServerIdentity, folder: Path, shipper: Shipper | None
     ) -> None:
-        """Let the next receiver begin where the server's log begins, when what is in between is gone.
+        """Let the receiver begin where the server's log begins, when what is in between is gone.
 
         pg_receivewal goes on where the files end, and would ask for ever. So
         they move into a folder of their own: what restores from them still does.
+
+        Not after the receiver asked: the server then notes that it is as far
+        back as what it asked for, though nothing of that is left.
         """
-        if identify(connection).timeline != server.timeline:
-            return  # another history has a folder of its own
         kept = kept_from(connection, SLOT)
         if kept is None or is_received_up_to(folder, kept // server.segment_bytes, server.segment_bytes):
             return

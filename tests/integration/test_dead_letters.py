@@ -11,6 +11,7 @@ import pytest
 from local.environment import environment_of
 from schemas.partitioning import partition_of
 from settings import ROOT, Settings
+from storage.dead_letters import DeadLetters
 from tests.builders_log import Record
 from tests.event_builders import a_goal, a_pass, a_reading, encoded
 from tests.fixtures.letter_desk import LONG, SHARDS, Desk
@@ -53,6 +54,17 @@ def test_a_corrected_copy_becomes_an_event_of_its_match(desk: Desk) -> None:
     assert all(action["who"] for action in shown["history"])
     assert desk.rows("SELECT original FROM dead_letters WHERE letter = %s", letter) == [(bad,)]
     assert desk.audit() == {}
+
+
+def test_one_person_works_at_a_time(desk: Desk) -> None:
+    (letter,) = desk.send(Record(a_pass("astray", match="alone"), topic="social-events"), letters=1)
+    with DeadLetters(desk.settings.postgres) as somebody_else:
+        somebody_else.work_alone()
+        status, said = desk.type("discard", letter, "--because", "a test", "--yes")
+        assert status == 1
+        assert "somebody else" in said
+        assert desk.states([letter]) == ["open"]
+    assert desk.type("discard", letter, "--because", "a test", "--yes")[0] == 0
 
 
 def test_sent_twice_it_is_appended_once(desk: Desk) -> None:
