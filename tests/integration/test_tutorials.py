@@ -15,7 +15,7 @@ TUTORIALS = ("first-match.md", "change-a-step.md")
 _BLOCK = re.compile(r"^```(sh|python)[ ]?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What ./dev fetched is shared with the copy; data and caches are not. The two files by which
 # ./dev knows that it has set up are the copy's own: it must not set up what others are using.
-_SHARED = (".venv", ".tooling/maven", ".tooling/uv", "web/vendor", "web/node_modules")
+_SHARED = (".venv", ".tooling/maven", ".tooling/start-cache", ".tooling/uv", "web/vendor", "web/node_modules")
 _LEFT_OUT = shutil.ignore_patterns(
     ".git",
     ".tooling",
