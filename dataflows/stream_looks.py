@@ -7,13 +7,17 @@ from typing import NamedTuple
 from dataflows.polling import Found
 from sinks.reach import Reach
 from storage.reading import LogUnavailableError
-from storage.relay_reads import RelayReads, ShardState
+from storage.relay_reads import Place, RelayReads, ShardState
 from storage.streams import StreamName, Streams, StreamsUnavailableError, StreamTop
 
 # A crash is repaired within two looks.
 _IDLE = timedelta(milliseconds=25)
 # Something is missing: time for a write-through that is under way, and no more.
 _HURRY = timedelta(milliseconds=15)
+# After a second without news: 40 looks a second took a tenth of a core for nothing, and the
+# first event of a quiet log comes by write-through all the same.
+_QUIET = timedelta(milliseconds=80)
+_QUIET_AFTER_SECONDS = 1.0
 # Tops that were seen are believed for this long: a server that was emptied and
 # partly filled again by another relay is found out then.
 _BELIEVE_SECONDS = 1.0
@@ -80,6 +84,8 @@ class StreamLooker:
         self._trimmed_at = 0.0
         self._swept_at: float | None = None
         self._starts_read_at = 0.0
+        self._heads: list[Place] = []
+        self._news_at = 0.0
 
     def look(self) -> Found[Look]:
         """Look once; an outage is noted and comes back as a pause."""
@@ -92,7 +98,17 @@ class StreamLooker:
             return Found((), self._postgres.lost(error.detail))
         self._redis.regained()
         self._postgres.regained()
-        return Found((look,), _HURRY if any(view.is_behind for view in look.shards) else _IDLE)
+        return Found((look,), self._pause(look))
+
+    def _pause(self, look: Look) -> timedelta:
+        now = self._clock()
+        heads = [view.log.head for view in look.shards]
+        if heads != self._heads:
+            self._heads = heads
+            self._news_at = now
+        if any(view.is_behind for view in look.shards):
+            return _HURRY
+        return _QUIET if now > self._news_at + _QUIET_AFTER_SECONDS else _IDLE
 
     def _look(self) -> Look:
         now = self._clock()

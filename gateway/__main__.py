@@ -12,11 +12,30 @@ from datetime import UTC, datetime
 
 import uvicorn
 import uvloop
+from cyclopts import App
 
 import settings
 from gateway import application
 from gateway.assembly import Gateway
 from telemetry import log
+
+HELP = """\
+Serve fans over Socket.IO, and the page itself, at http://127.0.0.1:28080 (TOUCHLINE_PORT_BASE + 80).
+
+Reads the live streams of Redis, and Postgres for what they no longer hold. It keeps nothing
+of its own: a fan who reconnects anywhere with `since: {generation, seq}` goes on where
+they were. Stop with Ctrl-C or SIGTERM: fans are told to connect again.
+
+Try it, with the local stack up (`./dev up`), in a browser or with a stock client:
+
+    socket.emit("join", {match: "m-1"}, ({image}) => ...)      // then "events", in the order of seq
+    socket.emit("backfill", {match: "m-1", generation: 1, after_seq: 7}, ({events}) => ...)
+
+Settings are variables: TOUCHLINE_HEARTBEAT, TOUCHLINE_GATEWAY_RING and the addresses of the
+servers; `.env.example` explains each.
+"""
+
+app = App(name="python -m gateway", help=HELP, help_format="markdown", version_flags=[])
 
 # Fans who do not read must not hold up a restart.
 _STOP_WITHIN_SECONDS = 5
@@ -45,8 +64,8 @@ async def serve(given: settings.Settings) -> None:
     async with Gateway(
         given, now=lambda: datetime.now(UTC), clock=time.monotonic, chance=random.random
     ) as gateway:
-        app = application.create(gateway, settings.ROOT / "web", given.url("api"))
-        server = _PoliteServer(_config(app, given.port("gateway")), gateway)
+        served = application.create(gateway, settings.ROOT / "web", given.url("api"))
+        server = _PoliteServer(_config(served, given.port("gateway")), gateway)
 
         def stop() -> None:
             server.should_exit = True
@@ -66,9 +85,9 @@ async def serve(given: settings.Settings) -> None:
             await running
 
 
-def _config(app: object, port: int) -> uvicorn.Config:
+def _config(served: object, port: int) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        served,  # type: ignore[arg-type]
         host="127.0.0.1",
         port=port,
         http="httptools",
@@ -83,6 +102,11 @@ def _config(app: object, port: int) -> uvicorn.Config:
     )
 
 
-if __name__ == "__main__":
+@app.default
+def gateway() -> None:
     log.configure()
     uvloop.run(serve(settings.load()))
+
+
+if __name__ == "__main__":
+    app()

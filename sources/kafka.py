@@ -80,7 +80,7 @@ def consumer_config(bootstrap: str, group: str) -> dict[str, Any]:
         "auto.offset.reset": "error",
         "enable.partition.eof": False,
         "fetch.min.bytes": 1,
-        "fetch.wait.max.ms": 50,
+        "fetch.wait.max.ms": 250,  # an answer comes with the first record, however long it may wait
         "fetch.queue.backoff.ms": 10,
         "queued.min.messages": 20_000,
         "queued.max.messages.kbytes": 16_384,

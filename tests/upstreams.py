@@ -74,11 +74,10 @@ class FakeStream:
         self.asked.append(last)
         if self.faults:
             return self.faults.popleft()()
-        events = self._events(int(last or "0"))
+        events = self._events(int(last or "0"), self._cuts)
         return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=events)
 
-    async def _events(self, sent: int) -> AsyncIterator[bytes]:
-        cuts = self._cuts
+    async def _events(self, sent: int, cuts: int) -> AsyncIterator[bytes]:
         yield b": welcome\nretry: 50\n\n"
         while self._cuts == cuts:
             known = len(self.lines)

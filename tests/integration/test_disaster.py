@@ -24,7 +24,7 @@ from tests.free_ports import a_free_base
 pytestmark = pytest.mark.integration
 
 # The upstreams go on through all of it, and wait while nobody takes what they have.
-DAY = ("--seed", "23", "--matches", "2", "--seconds", "20", "--rate", "150", "--malformed", "0.02")
+DAY = ("--seed", "23", "--matches", "2", "--seconds", "0", "--rate", "150", "--malformed", "0.02")
 LONG = timedelta(seconds=60)
 
 
@@ -92,7 +92,10 @@ def test_a_platform_that_lost_everything_but_its_backups_and_kafka_goes_on(
     assert put_back.returncode == 0, put_back.stdout + put_back.stderr
 
     with running_stack(ours, "--platform"):
-        assert day.wait(120) == 0
+        at_restore = _events(ours)
+        eventually(lambda: _events(ours) > at_restore + 300, LONG)
+        day.terminate()
+        assert day.wait(20) == 0
         audited = backups.run("audit", "--ledger", str(tmp_path / "ledger"), "--settle", "60s", "--json")
         assert audited.returncode == 0, audited.stdout[:3000] + audited.stderr
         assert json.loads(audited.stdout)["verdict"] == "clean"
