@@ -89,16 +89,19 @@ class _Client:
         self._thread = threading.Thread(target=self._wait_for_reports, name="kafka-reports", daemon=True)
         self._thread.start()
 
-    def close(self, within: timedelta) -> int:
-        """Wait for what is in flight, fail the rest; return how many records that were. Blocks."""
+    def finish(self, within: timedelta) -> None:
+        """Wait for what is in flight. Blocks."""
         # First the thread: reports must not be taken by two at a time.
         self._closing.set()
         self._thread.join()
-        left = self.producer.flush(within.total_seconds())
-        if left:
-            self.producer.purge()
-            self.producer.flush(1.0)  # tells those who wait
-        return left
+        self.producer.flush(within.total_seconds())
+
+    def give_up(self) -> None:
+        """Fail what is still in flight. Blocks."""
+        self._closing.set()
+        self._thread.join()
+        self.producer.purge()
+        self.producer.flush(1.0)  # tells those who wait
 
     def _wait_for_reports(self) -> None:
         while not self._closing.is_set():
@@ -167,7 +170,7 @@ class RecordProducer:
         if (client.has_failed or error.fatal()) and client is self._client:
             self._log.error(PRODUCER_REPLACED, reason=error.str())
             self._client = _Client(self._configuration, self._link)
-            threading.Thread(target=client.close, args=(timedelta(0),), daemon=True).start()
+            threading.Thread(target=client.give_up, daemon=True).start()
         return NotAcknowledgedError(error)
 
     async def partitions(self, within: timedelta) -> dict[str, int]:
@@ -182,8 +185,15 @@ class RecordProducer:
         return topics
 
     async def close(self, within: timedelta) -> int:
-        """Wait for what is in flight, then stop; return how many records stayed unacknowledged."""
-        return await asyncio.to_thread(self._client.close, within)
+        """Wait for what is in flight, then stop; return how many records stayed unacknowledged.
+
+        A batch of which Kafka has only a part counts as a whole, as `send` fails as a whole.
+        """
+        await asyncio.to_thread(self._client.finish, within)
+        left = self._in_flight  # those that were acknowledged were told before we are
+        if left:
+            await asyncio.to_thread(self._client.give_up)
+        return left
 
 
 def _configuration(servers: str) -> dict[str, object]:

@@ -19,8 +19,26 @@ settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True
 settings.register_profile("dev", deadline=None, max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# Files that take a minute and more: one that is begun last would keep one worker busy alone.
-_LONG = ("test_torture.py", "test_tutorials.py", "test_disaster.py", "test_local_stack.py", "test_drill.py")
+# Files that take half a minute and more, the longest first: one that is begun last would keep one
+# worker busy alone.
+_LONG = (
+    "test_postgres_backup.py",
+    "test_tutorials.py",
+    "test_negative_controls.py",
+    "test_torture.py",
+    "test_local_stack.py",
+    "test_disaster.py",
+    "test_match_page.py",
+    "test_replay.py",
+    "test_recovery_page.py",
+    "test_recovery_stores.py",
+    "test_page_for_everyone.py",
+    "test_drill.py",
+    "test_enrich.py",
+    "test_lanes.py",
+    "test_parked_matches.py",
+    "test_simulator.py",
+)
 
 
 @pytest.hookimpl(trylast=True)

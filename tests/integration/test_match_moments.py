@@ -1,4 +1,4 @@
-"""The match time machine on a real log: a match of our own, and a real one against its oracle."""
+"""The match time machine on a real log (test_replay.py has a real match for it)."""
 
 import json
 import os
@@ -28,7 +28,6 @@ from tests.event_builders import (
     a_period_start,
     a_reading,
 )
-from tests.fixtures.real_match import RealMatch
 
 pytestmark = pytest.mark.integration
 
@@ -115,24 +114,3 @@ def test_command_refuses_a_match_that_the_log_does_not_have(played: Settings) ->
     done = command(played, "2031", "--at", "10:30")
     assert (done.returncode, done.stdout) == (1, "")
     assert f"Alike: {MATCH}" in done.stderr.replace("\n", " ")
-
-
-def test_real_match_agrees_with_its_oracle_before_and_at_each_goal(real_match: RealMatch) -> None:
-    timeline = real_match.truth["goal_timeline"]
-    assert len(timeline) == 4
-    before: list[str] = []
-    for goal in timeline:
-        period, clock = goal["period"], goal["minute"] * 60 + goal["second"]
-        telling = ask(real_match.settings, real_match.match, _reading(period, clock - 1))
-        assert [line.id for line in telling.then.goals] == [line.id for line in telling.now.goals] == before
-        telling = ask(real_match.settings, real_match.match, _reading(period, clock))
-        before.append(goal["event_id"])
-        assert [line.id for line in telling.then.goals] == [line.id for line in telling.now.goals] == before
-        assert telling.then.score == telling.now.score == telling.then.goals[-1].score
-        score = (telling.then.score.home, telling.then.score.away)
-        assert score == (goal["score"]["Barcelona"], goal["score"]["Girona"])
-        assert telling.changes == []
-
-
-def _reading(period: int, clock: int) -> str:
-    return f"{period}/{clock // 60}:{clock % 60:02d}"

@@ -66,3 +66,24 @@ def test_a_real_match_comes_to_its_oracle(real_match: RealMatch) -> None:
     assert real_match.code == 0
     assert printed["events"] == dict.fromkeys(STORES, 4027)
     assert list(printed["final_score"].values()) == [2, 2]
+
+
+def test_a_real_match_agrees_with_its_oracle_before_and_at_each_goal(real_match: RealMatch) -> None:
+    timeline = real_match.truth["goal_timeline"]
+    assert len(timeline) == 4
+    before: list[str] = []
+    for goal in timeline:
+        period, clock = goal["period"], goal["minute"] * 60 + goal["second"]
+        telling = real_match.told_at(_reading(period, clock - 1))
+        assert [line.id for line in telling.then.goals] == [line.id for line in telling.now.goals] == before
+        telling = real_match.told_at(_reading(period, clock))
+        before.append(goal["event_id"])
+        assert [line.id for line in telling.then.goals] == [line.id for line in telling.now.goals] == before
+        assert telling.then.score == telling.now.score == telling.then.goals[-1].score
+        score = (telling.then.score.home, telling.then.score.away)
+        assert score == (goal["score"]["Barcelona"], goal["score"]["Girona"])
+        assert telling.changes == []
+
+
+def _reading(period: int, clock: int) -> str:
+    return f"{period}/{clock // 60}:{clock % 60:02d}"
