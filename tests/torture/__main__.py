@@ -16,8 +16,8 @@ import settings as configuration
 from settings import Settings
 from tests.torture.actions.catalogue import EVERY_ACTION
 from tests.torture.load import LoadFailedError
-from tests.torture.plan import Step, make_plan, part_of_plan
-from tests.torture.report import Outcome, show
+from tests.torture.plan import Step, make_plan, part_of_plan, seeds_of
+from tests.torture.report import Outcome, keep, show
 from tests.torture.run import torture
 from tests.torture.shrink import shrink
 
@@ -27,7 +27,7 @@ CLEAN, BROKEN, COULD_NOT_RUN = 0, 1, 2
 app = App(
     name="./dev torture",
     help="Torture a platform of its own under load, then check every promise. Its data lies in"
-    " TOUCHLINE_DATA/torture, its ports start at TOUCHLINE_PORT_BASE, so no other stack may run there."
+    " TOUCHLINE_DATA/torture/seed-N, its ports start at TOUCHLINE_PORT_BASE, so no other stack may run there."
     " Exit status: 0 every promise held, 1 one broke, 2 it could not run.",
     version_flags=(),
 )
@@ -36,7 +36,7 @@ app = App(
 @app.default
 def run(
     *,
-    seed: int = 1,
+    seed: str = "1",
     actions: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 12,
     seconds: float | None = None,
     only: str = "",
@@ -48,13 +48,14 @@ def run(
     shrink_seconds: float = 1800.0,
     patience: Annotated[float, Parameter(validator=validators.Number(gte=1))] = 1.0,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    receipts: Path | None = None,
 ) -> int:
     """Make a plan from the seed, print it, run it, judge.
 
     Parameters
     ----------
     seed
-        The same seed, number of actions and seconds make the same plan.
+        The same seed, number of actions and seconds make the same plan. 1..10 runs ten, one after another.
     actions
         How many actions.
     seconds
@@ -77,32 +78,49 @@ def run(
         Stretches every bound so many times, for a machine that is busy or slow.
     as_json
         Print the receipt as JSON on standard output; the rest goes to standard error.
+    receipts
+        Folder to keep the receipts in; its summary.md says what all of them say together.
     """
+    try:
+        seeds = seeds_of(seed)
+    except ValueError as error:
+        sys.stderr.write(f"--seed: {error}; say 7, or 1..10\n")
+        return COULD_NOT_RUN
     weights = {
         name: action.weight
         for name, action in EVERY_ACTION.items()
-        if (not only or _is_named(name, only)) and not (without and _is_named(name, without))
+        if action.brokers <= brokers
+        and (not only or _is_named(name, only))
+        and not (without and _is_named(name, without))
     }
     if not weights:
-        sys.stderr.write(f"no such action; there are: {', '.join(sorted(EVERY_ACTION))}\n")
+        sys.stderr.write(
+            f"no such action with {brokers} broker(s); there are: {', '.join(sorted(EVERY_ACTION))}\n"
+        )
         return COULD_NOT_RUN
     lasts = seconds if seconds is not None else actions * _EACH_SECONDS
-    plan = make_plan(seed, actions, lasts, weights)
-    if step:
-        chosen = {int(number) for number in step.split(",")}
-        plan = part_of_plan([each for each in plan if each.number in chosen])
+    chosen = {int(number) for number in step.split(",")} if step else None
     console = Console(stderr=as_json)
-    for each in plan:
-        console.print(str(each), highlight=False)
-    if plan_only:
-        return CLEAN
-    try:
-        loaded = configuration.load()
-        once = Run(loaded, _folder(loaded), seed, lasts, patience, brokers, console)
-        return asyncio.run(_torture(once, plan, shrink_seconds if is_shrunk else 0.0, as_json))
-    except LoadFailedError as error:
-        sys.stderr.write(f"the run says nothing: {error}\n")
-        return COULD_NOT_RUN
+    worst = CLEAN
+    for one in seeds:
+        plan = make_plan(one, actions, lasts, weights)
+        if chosen is not None:
+            plan = part_of_plan([each for each in plan if each.number in chosen])
+        if len(seeds) > 1:
+            console.rule(f"seed {one}")
+        for each in plan:
+            console.print(str(each), highlight=False)
+        if plan_only:
+            continue
+        try:
+            loaded = configuration.load()
+            once = Run(loaded, _folder(loaded, one), one, lasts, patience, brokers, console)
+            code = asyncio.run(_torture(once, plan, shrink_seconds if is_shrunk else 0.0, as_json, receipts))
+        except LoadFailedError as error:
+            sys.stderr.write(f"the run of seed {one} says nothing: {error}\n")
+            code = COULD_NOT_RUN
+        worst = max(worst, code)
+    return worst
 
 
 class Run(NamedTuple):
@@ -136,12 +154,17 @@ def _is_named(name: str, names: str) -> bool:
     )
 
 
-async def _torture(run: Run, plan: Sequence[Step], shrink_seconds: float, as_json: bool) -> int:
+async def _torture(
+    run: Run, plan: Sequence[Step], shrink_seconds: float, as_json: bool, receipts: Path | None
+) -> int:
     outcome = await run.once(plan)
     show(outcome, run.console)
     if as_json:
         print(outcome.as_json())
+    if receipts is not None:
+        keep(outcome, receipts)
     if outcome.is_clean:
+        shutil.rmtree(run.folder / "data", ignore_errors=True)
         return CLEAN
     run.console.print(f"seed {run.seed}; the plan is above, the logs are in {run.folder}")
     if shrink_seconds:
@@ -151,7 +174,7 @@ async def _torture(run: Run, plan: Sequence[Step], shrink_seconds: float, as_jso
 
 async def _shrink(run: Run, plan: Sequence[Step], seconds: float) -> None:
     """Find and print a small part of a plan that still fails; the logs of the whole one are kept."""
-    kept = run.folder.with_name(f"{run.folder.name}-seed-{run.seed}")
+    kept = run.folder.with_name(f"{run.folder.name}-whole")
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(run.folder, kept, ignore=shutil.ignore_patterns("kafka-*", "postgres", "redis"))
     run.console.print(f"shrinking; the logs of the whole plan are in {kept}")
@@ -166,8 +189,8 @@ async def _shrink(run: Run, plan: Sequence[Step], seconds: float) -> None:
         run.console.print(str(step), highlight=False)
 
 
-def _folder(settings: Settings) -> Path:
-    return settings.data / "torture"
+def _folder(settings: Settings, seed: int) -> Path:
+    return settings.data / "torture" / f"seed-{seed}"
 
 
 if __name__ == "__main__":

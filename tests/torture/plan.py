@@ -56,3 +56,12 @@ def _choose(draw: random.Random, actions: int, weights: Mapping[str, float]) -> 
 def part_of_plan(steps: Sequence[Step]) -> list[Step]:
     """Some steps of a plan as a plan: numbers, times and what they draw stay, the last is awaited."""
     return [*steps[:-1], steps[-1]._replace(is_awaited=True)]
+
+
+def seeds_of(text: str) -> Sequence[int]:
+    """Read "7" or "1..10"; raise ValueError."""
+    first, dots, last = text.partition("..")
+    seeds = range(int(first), int(last if dots else first) + 1)
+    if not seeds:
+        raise ValueError(f"{text} names no seed: the first is greater than the last")
+    return seeds

@@ -1,7 +1,9 @@
 """What a run says at its end: a table for people, a receipt for programs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -21,13 +23,18 @@ class Done:
         self.took = 0.0
         self.recovered: float | None = None
 
+    def __str__(self) -> str:
+        state = f"not reached: {self.not_reached}" if self.not_reached else f"took {self.took:.1f} s"
+        back = "" if self.recovered is None else f", events flow again after {self.recovered:.1f} s"
+        return f"{self.step.number:3}. {self.step.action}  {state}{back}"
+
 
 class Outcome:
     """A whole run."""
 
-    def __init__(self, seed: int, plan: Sequence[Step]) -> None:
+    def __init__(self, seed: int, brokers: int = 1) -> None:
         self.seed = seed
-        self.plan = plan
+        self.brokers = brokers
         self.done: list[Done] = []
         self.violations: list[Violation] = []
         self.acknowledged = 0
@@ -55,8 +62,9 @@ class Outcome:
             "receipt": RECEIPT_VERSION,
             "verdict": "clean" if self.is_clean else "broken",
             "seed": self.seed,
+            "brokers": self.brokers,
             "seconds": round(self.seconds, 1),
-            "plan": [step._asdict() for step in self.plan],
+            "steps": [str(done) for done in self.done],
             "actions": {
                 name: {"ran": ran, "not_reached": missed, "longest_recovery_s": longest and round(longest, 2)}
                 for name, (ran, missed, longest) in self.kinds().items()
@@ -69,6 +77,54 @@ class Outcome:
 
     def as_json(self) -> str:
         return json.dumps(self.receipt(), indent=2)
+
+
+def keep(outcome: Outcome, folder: Path) -> None:
+    """Write a run's receipt into a folder, and what all receipts there say together into its summary.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    of_brokers = "" if outcome.brokers == 1 else f"-{outcome.brokers}-brokers"
+    (folder / f"seed-{outcome.seed:02}{of_brokers}.json").write_text(outcome.as_json() + "\n")
+    receipts = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*.json"))]
+    (folder / "summary.md").write_text(summary(receipts))
+
+
+def summary(receipts: Iterable[dict[str, Any]]) -> str:
+    """Runs side by side and faults by kind, as Markdown."""
+    lines = [
+        "| seed | brokers | faults | not reached | records acknowledged | broken promises | minutes |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    kinds: dict[str, tuple[int, float | None]] = {}
+    for receipt in receipts:
+        actions = receipt["actions"]
+        for name, of_kind in actions.items():
+            ran, longest = kinds.get(name, (0, None))
+            took = of_kind["longest_recovery_s"]
+            longest = took if longest is None else max(longest, took or 0.0)
+            kinds[name] = (ran + of_kind["ran"], longest)
+        cells = (
+            receipt["seed"],
+            receipt["brokers"],
+            sum(of_kind["ran"] for of_kind in actions.values()),
+            sum(of_kind["not_reached"] for of_kind in actions.values()),
+            f"{receipt['acknowledged']:,}",
+            len(receipt["violations"]),
+            f"{receipt['seconds'] / 60:.1f}",
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    total = sum(ran for ran, _ in kinds.values())
+    lines += [
+        "",
+        f"{total:,} faults of {len(kinds)} kinds. The longest recovery is from the end of the fault to an"
+        " event of every shard, sent after it, at a connected fan; it is empty where the next fault did not"
+        " wait.",
+        "",
+        "| fault | ran | longest recovery |",
+        "|---|---:|---:|",
+    ]
+    for name, (ran, longest) in sorted(kinds.items()):
+        lines.append(f"| `{name}` | {ran} | {'' if longest is None else f'{longest:.1f} s'} |")
+    return "\n".join(lines) + "\n"
 
 
 def show(outcome: Outcome, console: Console) -> None:

@@ -51,7 +51,7 @@ async def torture(
 
     `patience` stretches every bound, for a machine that is busy or slow.
     """
-    outcome = Outcome(seed, plan)
+    outcome = Outcome(seed, brokers)
     started = time.monotonic()
     async with running_rig(settings, folder, say, patience, brokers) as rig:
         say(f"platform up after {time.monotonic() - started:.0f} s; load begins")
@@ -102,13 +102,7 @@ async def _act(rig: Rig, plan: Sequence[Step], pulse: Pulse, fan: LastingFan, ou
                 done.recovered = await _recovered(rig, pulse, fan, bound)
             except NotInTimeError as error:
                 outcome.violations.append(Violation(IN_TIME, f"step {step.number}, {step.action}: {error}"))
-        rig.say(_line(done, begun))
-
-
-def _line(done: Done, begun: float) -> str:
-    state = f"not reached: {done.not_reached}" if done.not_reached else f"took {done.took:.1f} s"
-    back = "" if done.recovered is None else f", events flow again after {done.recovered:.1f} s"
-    return f"{time.monotonic() - begun:6.1f} s  {done.step.number:3}. {done.step.action}  {state}{back}"
+        rig.say(f"{time.monotonic() - begun:6.1f} s  {done}")
 
 
 async def _recovered(rig: Rig, pulse: Pulse, fan: LastingFan, within: float) -> float:

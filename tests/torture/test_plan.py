@@ -4,10 +4,14 @@ import asyncio
 import importlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
 
 from tests.torture.actions.catalogue import EVERY_ACTION
 from tests.torture.crash_points import POINTS
-from tests.torture.plan import make_plan, part_of_plan
+from tests.torture.plan import Step, make_plan, part_of_plan, seeds_of
+from tests.torture.report import Done, Outcome, keep
 from tests.torture.shrink import shrink
 
 WEIGHTS = {"kill": 3.0, "pause": 1.0, "cut": 1.0, "flush": 0.5}
@@ -86,3 +90,28 @@ def test_every_crash_point_is_a_function_of_its_module() -> None:
         for name in point.function.split("."):
             owner = getattr(owner, name)
         assert callable(owner), point
+
+
+def test_seeds_are_one_or_a_range() -> None:
+    assert list(seeds_of("7")) == [7]
+    assert list(seeds_of("1..3")) == [1, 2, 3]
+    for nothing in ("3..1", "", "a", "1..", "1-3"):
+        with pytest.raises(ValueError, match=r"."):
+            seeds_of(nothing)
+
+
+def test_receipts_add_up_in_their_summary(tmp_path: Path) -> None:
+    for seed, recovered in ((1, 2.5), (2, None), (3, 1.0)):
+        outcome = Outcome(seed)
+        done = Done(Step(1, 0.0, "kill", 1, is_awaited=True))
+        done.recovered = recovered
+        missed = Done(Step(2, 0.0, "cut", 1, is_awaited=True))
+        missed.not_reached = "no edge"
+        outcome.done += [done, missed]
+        keep(outcome, tmp_path)
+        keep(outcome, tmp_path)  # a seed that runs again replaces its receipt
+    said = (tmp_path / "summary.md").read_text()
+    assert "3 faults of 2 kinds" in said
+    assert "| `kill` | 3 | 2.5 s |" in said
+    assert "| `cut` | 0 |  |" in said
+    assert said.count("| 1 | 1 | 0 | 0 | 0.0 |") == 3

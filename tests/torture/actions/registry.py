@@ -26,16 +26,17 @@ class Action(NamedTuple):
     weight: float
     bound: timedelta
     help: str
+    brokers: int  # as many as it needs
 
 
 ACTIONS: dict[str, Action] = {}
 
 
-def action(weight: float = 1.0, bound: timedelta = USUAL_BOUND) -> Callable[[Do], Do]:
+def action(weight: float = 1.0, bound: timedelta = USUAL_BOUND, brokers: int = 1) -> Callable[[Do], Do]:
     """Register a function as an action under its own name."""
 
     def add(do: Do) -> Do:
-        ACTIONS[do.__name__] = Action(do, weight, bound, (do.__doc__ or "").partition("\n")[0])
+        ACTIONS[do.__name__] = Action(do, weight, bound, (do.__doc__ or "").partition("\n")[0], brokers)
         return do
 
     return add
