@@ -5,7 +5,7 @@ from random import Random
 
 from tests.torture import crash_points
 from tests.torture.actions.commands import run_recovery
-from tests.torture.actions.registry import action
+from tests.torture.actions.registry import NotReachedError, action
 from tests.torture.load import pulse_matches
 from tests.torture.rig import LANES, Rig
 
@@ -20,6 +20,7 @@ async def park_and_release(rig: Rig, draw: Random) -> None:
     shard, match = draw.choice(sorted(pulse_matches(rig.settings.shards).items()))
     lane = f"enrich-{shard % LANES}"
     point = crash_points.BY_KEY["enrich.within_a_release"]
+    is_armed = False
     try:
         await _tell(rig, "park", match)
         await asyncio.sleep(draw.uniform(0.5, 2))
@@ -27,12 +28,15 @@ async def park_and_release(rig: Rig, draw: Random) -> None:
             await rig.kill(lane)
             await asyncio.sleep(draw.uniform(0, 2))
         else:
-            crash_points.arm(rig.folder, point, draw.randrange(2))
+            is_armed = True
+            crash_points.arm(rig.folder, point, 0)
     finally:
         try:
             await _tell(rig, "release", match)
         finally:
             crash_points.disarm(rig.folder, point)
+    if is_armed and not crash_points.has_fired(rig.folder, point):
+        raise NotReachedError("no lane came by the middle of a release")
 
 
 async def _tell(rig: Rig, what: str, match: str) -> None:
