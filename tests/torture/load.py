@@ -1,6 +1,7 @@
 """The load of a run: a match day, and a pulse on every shard that notes what was acknowledged."""
 
 import asyncio
+import time
 from asyncio.subprocess import Process
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -129,17 +130,22 @@ class MatchDay:
         rate = ["--rate", str(RECORDS_PER_SECOND), *trouble, "--ledger", str(self.ledger)]
         self._child = platform_parts.simulator(settings, (*day, *rate))
         self._process: Process | None = None
+        self._ends_at = 0.0  # monotonic
 
     async def start(self) -> None:
         self._process = await spawn(self._child, self._log)
+        self._ends_at = time.monotonic() + self._seconds
 
     async def finish(self, within: timedelta) -> None:
-        """Wait until everything was taken; raise LoadFailedError."""
+        """Wait for the day's end, and after it until everything was taken; raise LoadFailedError."""
         assert self._process is not None
+        left = max(0.0, self._ends_at - time.monotonic())
         try:
-            code = await asyncio.wait_for(self._process.wait(), within.total_seconds())
+            code = await asyncio.wait_for(self._process.wait(), left + within.total_seconds())
         except TimeoutError:
-            raise LoadFailedError(f"the match day was not taken within {within}; see {self._log}") from None
+            raise LoadFailedError(
+                f"the match day was not taken within {within} after its end; see {self._log}"
+            ) from None
         if code != 0:
             raise LoadFailedError(f"the simulator ended with {code}; see {self._log}")
 
