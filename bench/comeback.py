@@ -29,6 +29,10 @@ _TICK_SECONDS = 0.02
 _LOOK_SECONDS = 0.01
 _SETTLES_SECONDS = 8.0  # before a lane is taken away: it has caught up by then
 _IMPORTED_SECONDS = 4.0  # how long the next lane gets to import everything and wait for its turn
+_AUDIT_SETTLES_SECONDS = 120
+# The relay does 50,000 a second and more; while a lane drains a backlog alone, its
+# write-through may have been refused from the first batch on.
+_RELAY_PER_SECOND = 20_000
 _STUCK_AFTER = timedelta(minutes=15)
 _encode = msgspec.json.Encoder().encode
 
@@ -71,7 +75,7 @@ async def comeback(
                 await _leave(lane, signal.SIGKILL)
                 first, drained, records = await _meet_backlog(made, head, rate, backlog, seed, sent)
             say("auditing, once the relay has given Redis what no lane did")
-            audit = await _audit(made)
+            audit = await _audit(made, records)
     middle = median(gaps)
     return ComebackFigures(
         how,
@@ -185,13 +189,14 @@ async def _running_lane(settings: Settings) -> AsyncIterator[None]:
         await _leave(lane, signal.SIGTERM)
 
 
-async def _audit(settings: Settings) -> int:
+async def _audit(settings: Settings, records: int) -> int:
+    settle = _AUDIT_SETTLES_SECONDS + records // _RELAY_PER_SECOND
     environment = inherited(environment_of(settings))
     relay = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bytewax.run", "dataflows.deliver", env=environment
     )
     try:
-        return await finished("-m", "recovery", "audit", "--settle", "120s", environment=environment)
+        return await finished("-m", "recovery", "audit", "--settle", f"{settle}s", environment=environment)
     finally:
         await _leave(relay, signal.SIGTERM)
 

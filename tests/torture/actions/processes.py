@@ -5,9 +5,13 @@ import os
 import shutil
 import signal
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 from local.child import State
+from storage.recovery_store import read_store
+from storage.store_errors import StoreError
+from storage.store_file import StoreFile
 from tests.torture import crash_points
 from tests.torture.actions.registry import NotReachedError, action
 from tests.torture.crash_points import POINTS, CrashPoint
@@ -17,6 +21,10 @@ _COMES_BY_WITHIN_SECONDS = 8.0
 _GIVES_WAY_WITHIN_SECONDS = 25.0
 ONE_WRITER = "one writer"
 _AT_A_START = ("within_prepare", "after_taking_a_shard", "after_redo", "after_lock")
+_UNCLOSED = (
+    "INSERT OR IGNORE INTO snaps (step_id, state_key, snap_epoch, ser_change)"
+    " SELECT step_id, state_key, ?, ser_change FROM snaps"
+)
 
 
 def a_lane(draw: Random) -> str:
@@ -226,10 +234,25 @@ def _crash_at(point: CrashPoint) -> None:
 
 async def _provoke(rig: Rig, point: CrashPoint, part: str) -> None:
     """Bring about what makes a process come by a place that is off its usual way."""
-    if point.name in _AT_A_START:
+    if point.name == "within_prepare":
+        await rig.restart(part, lambda: _leave_unclosed_rows(rig.store(part)))
+    elif point.name in _AT_A_START:
         await rig.kill(part)
     elif point.part == "deliver" and "kafka" not in point.name:
         await asyncio.to_thread(rig.forget_streams)
+
+
+def _leave_unclosed_rows(directory: Path) -> None:
+    """What a lane leaves that died between its snapshots and the end of their flow epoch.
+
+    Prepare has nothing to delete otherwise: a kill at a random moment meets these
+    milliseconds too seldom.
+    """
+    with suppress(StoreError):  # the lane will make a new one
+        store = read_store(directory)
+        for path in store.files.values():
+            with StoreFile(path, mode="rw") as file:
+                file.write(_UNCLOSED, store.resume_epoch + 1)
 
 
 # Nobody comes by these but in an action of their own.
