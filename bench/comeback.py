@@ -161,9 +161,9 @@ async def _meet_backlog(
 ) -> tuple[float, float, int]:
     """Seconds to the first new row, seconds until all is read, and how many records that were."""
     count = round(rate * backlog.total_seconds())
-    say(f"no lane runs; a backlog of {count:,} records comes up")
     before = head.now()
     if count:
+        say(f"no lane runs; a backlog of {count:,} records comes up")
         await asyncio.to_thread(
             preload, settings.kafka, settings.topic_prefix, settings.shards, count, seed + 7, 0.0
         )

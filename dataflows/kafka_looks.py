@@ -10,9 +10,9 @@ from dataflows.stream_plan import beginning
 from schemas.outlets import LIVE_EVENTS, dead_letter_topic
 from schemas.raw import RAW_TOPICS
 from settings import Settings
+from sinks.availability import Availability
 from sinks.kafka_outlet import KafkaOutlet
 from sinks.last_records import Partition, TopicsUnreadableError, read_last_headers
-from sinks.reach import Reach
 from storage.reading import LogUnavailableError
 from storage.relay_reads import Letter, LetterPlace, LogRun, Place, RelayReads, ShardState
 
@@ -55,8 +55,8 @@ class LiveEventsLooker:
         settings: Settings,
         log: RelayReads,
         outlet: KafkaOutlet,
-        kafka: Reach,
-        postgres: Reach,
+        kafka: Availability,
+        postgres: Availability,
         clock: Callable[[], float],
     ) -> None:
         """`clock` counts seconds and never goes back."""
@@ -124,7 +124,12 @@ class LettersLooker:
     """Finds the dead letters that their `<topic>-dlq` lacks."""
 
     def __init__(
-        self, settings: Settings, log: RelayReads, outlet: KafkaOutlet, kafka: Reach, postgres: Reach
+        self,
+        settings: Settings,
+        log: RelayReads,
+        outlet: KafkaOutlet,
+        kafka: Availability,
+        postgres: Availability,
     ) -> None:
         self._settings = settings
         self._log = log

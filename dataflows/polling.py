@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from sinks.hand import Hand
+from sinks.serial_executor import SerialExecutor
 
 X = TypeVar("X")
 X_co = TypeVar("X_co", covariant=True)
@@ -30,8 +30,8 @@ class Looker(Protocol[X_co]):
 
 
 class _PollingPartition(StatefulSourcePartition[X, None]):
-    def __init__(self, hand: Hand, looker: Looker[X], now: Callable[[], datetime]) -> None:
-        self._hand = hand
+    def __init__(self, executor: SerialExecutor, looker: Looker[X], now: Callable[[], datetime]) -> None:
+        self._executor = executor
         self._looker = looker
         self._now = now
         self._looking: Future[Found[X]] | None = None
@@ -39,7 +39,7 @@ class _PollingPartition(StatefulSourcePartition[X, None]):
 
     def next_batch(self) -> Sequence[X]:
         if self._looking is None:
-            self._looking = self._hand.start(self._looker.look)
+            self._looking = self._executor.start(self._looker.look)
         if not self._looking.done():
             self._awake = self._now() + _LOOK_TAKES
             return []
@@ -55,7 +55,7 @@ class _PollingPartition(StatefulSourcePartition[X, None]):
         return None
 
     def close(self) -> None:
-        self._hand.close()
+        self._executor.close()
 
 
 class PollingSource(FixedPartitionedSource[X, None]):
@@ -64,8 +64,8 @@ class PollingSource(FixedPartitionedSource[X, None]):
     Delivery: keeps no state; what was found and not dealt with is found again.
     """
 
-    def __init__(self, hand: Hand, looker: Looker[X], now: Callable[[], datetime]) -> None:
-        self._hand = hand
+    def __init__(self, executor: SerialExecutor, looker: Looker[X], now: Callable[[], datetime]) -> None:
+        self._executor = executor
         self._looker = looker
         self._now = now
 
@@ -74,4 +74,4 @@ class PollingSource(FixedPartitionedSource[X, None]):
         return ["only"]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _PollingPartition[X]:
-        return _PollingPartition(self._hand, self._looker, self._now)
+        return _PollingPartition(self._executor, self._looker, self._now)

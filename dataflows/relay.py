@@ -18,9 +18,9 @@ from dataflows.polling import PollingSource
 from dataflows.stream_looks import Look, StreamLooker
 from resilience.clock_watch import ClockSetBackError, watch_clock
 from settings import Settings, SettingsError
-from sinks.hand import Hand
+from sinks.availability import Availability
 from sinks.kafka_outlet import KafkaOutlet, KafkaOutletSink, KafkaRecord
-from sinks.reach import Reach
+from sinks.serial_executor import SerialExecutor
 from sinks.stream_repair import StreamRepair, StreamRepairSink, Task
 from storage.relay_reads import Letter, LogRun, RelayReads
 from storage.streams import Streams
@@ -84,41 +84,43 @@ def _tune_interpreter() -> None:
 
 
 def _streams(settings: Settings) -> tuple[Source[Look], Sink[Task]]:
-    hand = Hand(_STREAMS)
+    executor = SerialExecutor(_STREAMS)
     streams = Streams(settings.redis)
     log = RelayReads(settings.postgres, "touchline-deliver-streams")
     looker = StreamLooker(
-        streams, log, _reach("redis", _STREAMS), _reach("postgres", _STREAMS), time.monotonic
+        streams, log, _availability("redis", _STREAMS), _availability("postgres", _STREAMS), time.monotonic
     )
-    repair = StreamRepair(streams, log, _reach("redis, appending", _STREAMS))
-    return PollingSource(hand, looker, _now), StreamRepairSink(hand, repair)
+    repair = StreamRepair(streams, log, _availability("redis, appending", _STREAMS))
+    return PollingSource(executor, looker, _now), StreamRepairSink(executor, repair)
 
 
 def _live_events(settings: Settings) -> tuple[Source[LogRun], Sink[list[KafkaRecord]]]:
-    hand = Hand(_LIVE_EVENTS)
+    executor = SerialExecutor(_LIVE_EVENTS)
     log = RelayReads(settings.postgres, "touchline-deliver-live-events")
-    outlet = KafkaOutlet(settings.kafka, _reach("kafka, producing", _LIVE_EVENTS))
+    outlet = KafkaOutlet(settings.kafka, _availability("kafka, producing", _LIVE_EVENTS))
     looker = LiveEventsLooker(
         settings,
         log,
         outlet,
-        _reach("kafka", _LIVE_EVENTS),
-        _reach("postgres", _LIVE_EVENTS),
+        _availability("kafka", _LIVE_EVENTS),
+        _availability("postgres", _LIVE_EVENTS),
         time.monotonic,
     )
-    return PollingSource(hand, looker, _now), KafkaOutletSink(hand, outlet)
+    return PollingSource(executor, looker, _now), KafkaOutletSink(executor, outlet)
 
 
 def _dead_letters(settings: Settings) -> tuple[Source[list[Letter]], Sink[list[KafkaRecord]]]:
-    hand = Hand(_LETTERS)
+    executor = SerialExecutor(_LETTERS)
     log = RelayReads(settings.postgres, "touchline-deliver-letters")
-    outlet = KafkaOutlet(settings.kafka, _reach("kafka, producing", _LETTERS))
-    looker = LettersLooker(settings, log, outlet, _reach("kafka", _LETTERS), _reach("postgres", _LETTERS))
-    return PollingSource(hand, looker, _now), KafkaOutletSink(hand, outlet)
+    outlet = KafkaOutlet(settings.kafka, _availability("kafka, producing", _LETTERS))
+    looker = LettersLooker(
+        settings, log, outlet, _availability("kafka", _LETTERS), _availability("postgres", _LETTERS)
+    )
+    return PollingSource(executor, looker, _now), KafkaOutletSink(executor, outlet)
 
 
-def _reach(neighbour: str, part: str) -> Reach:
-    return Reach(neighbour, Log(part), time.monotonic, random.random)
+def _availability(neighbour: str, part: str) -> Availability:
+    return Availability(neighbour, Log(part), time.monotonic, random.random)
 
 
 def _now() -> datetime:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from dataflows.polling import Found
-from sinks.reach import Reach
+from sinks.availability import Availability
 from storage.reading import LogUnavailableError
 from storage.relay_reads import Place, RelayReads, ShardState
 from storage.streams import StreamName, Streams, StreamsUnavailableError, StreamTop
@@ -69,7 +69,12 @@ class StreamLooker:
     """Looks at every shard's stream and log: two round trips, whatever the number of shards."""
 
     def __init__(
-        self, streams: Streams, log: RelayReads, redis: Reach, postgres: Reach, clock: Callable[[], float]
+        self,
+        streams: Streams,
+        log: RelayReads,
+        redis: Availability,
+        postgres: Availability,
+        clock: Callable[[], float],
     ) -> None:
         """`clock` counts seconds and never goes back."""
         self._streams = streams

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from sinks.hand import Hand
-from sinks.reach import Reach
+from sinks.availability import Availability
+from sinks.serial_executor import SerialExecutor
 from telemetry.metrics import counter
 
 # Records that wait for Kafka before reading the log stops: some seconds' worth,
@@ -37,7 +37,7 @@ class KafkaOutlet:
     end with and goes on from there.
     """
 
-    def __init__(self, bootstrap: str, reach: Reach) -> None:
+    def __init__(self, bootstrap: str, availability: Availability) -> None:
         self._config: dict[str, Any] = {
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,  # without it a retry of the client can swap records
@@ -54,7 +54,7 @@ class KafkaOutlet:
             "error_cb": self._on_error,
             "log_level": 2,
         }
-        self._reach = reach
+        self._availability = availability
         self._producer: Any = None
         self._failure = ""
         self._sent = False  # something is under way, or was delivered since the last look
@@ -65,16 +65,16 @@ class KafkaOutlet:
         if self._producer is not None:
             self._producer.poll(0)
         if self._failure:
-            self._reach.lost(self._failure)
+            self._availability.lost(self._failure)
             self._drop_producer()
         if self._producer is None:
-            if self._reach.is_resting:
+            if self._availability.is_resting:
                 return False
             self._producer = Producer(self._config)
             self.life += 1
         waiting = len(self._producer)
         if waiting == 0 and self._sent:
-            self._reach.regained()
+            self._availability.regained()
             self._sent = False
         return waiting < _WAITING_ROOM
 
@@ -112,16 +112,16 @@ class KafkaOutlet:
         if error.fatal():
             self._failure = error.str()
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._reach.lost(error.str())
+            self._availability.lost(error.str())
 
 
 class _OutletPartition(StatelessSinkPartition[list[KafkaRecord]]):
-    def __init__(self, hand: Hand, outlet: KafkaOutlet) -> None:
-        self._hand = hand
+    def __init__(self, executor: SerialExecutor, outlet: KafkaOutlet) -> None:
+        self._executor = executor
         self._outlet = outlet
 
     def write_batch(self, items: list[list[KafkaRecord]]) -> None:
-        self._hand.start(lambda: self._send(items))
+        self._executor.start(lambda: self._send(items))
 
     def _send(self, batches: list[list[KafkaRecord]]) -> None:
         for records in batches:
@@ -134,9 +134,9 @@ class KafkaOutletSink(DynamicSink[list[KafkaRecord]]):
     Delivery: that of the outlet, at least once.
     """
 
-    def __init__(self, hand: Hand, outlet: KafkaOutlet) -> None:
-        self._hand = hand
+    def __init__(self, executor: SerialExecutor, outlet: KafkaOutlet) -> None:
+        self._executor = executor
         self._outlet = outlet
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _OutletPartition:
-        return _OutletPartition(self._hand, self._outlet)
+        return _OutletPartition(self._executor, self._outlet)

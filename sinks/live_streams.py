@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from schemas.pack import pack
-from sinks.reach import Reach
+from sinks.availability import Availability
 from storage.streams import Outcome, PackToAppend, Streams, StreamsUnavailableError, StreamTop, stream_name
 from telemetry.log import Log
 
@@ -55,7 +55,7 @@ class LivePublisher:
     ) -> None:
         self._streams = Streams(redis_url)
         self._backlog_rows = backlog_rows
-        self._reach = Reach("redis", Log("live_streams"), time.monotonic, chance)
+        self._availability = Availability("redis", Log("live_streams"), time.monotonic, chance)
         self._changed = threading.Condition()
         self._waiting: deque[Delivery] = deque()
         self._rows_waiting = 0  # those being sent included
@@ -114,7 +114,7 @@ class LivePublisher:
             len(run.payloads) for run, outcome in zip(runs, outcomes, strict=True) if outcome.is_appended
         )
         # Not before an append: a server that is full or read-only still answers a ping.
-        self._reach.regained()
+        self._availability.regained()
         with self._changed:
             self._rows_waiting -= sent
             self._count(published=published, refused=sent - published)
@@ -128,7 +128,7 @@ class LivePublisher:
             self._drop_waiting()
         detail: str | None = error.detail
         while detail is not None:
-            pause = self._reach.lost(detail).total_seconds()
+            pause = self._availability.lost(detail).total_seconds()
             with self._changed:
                 if self._changed.wait_for(lambda: self._is_closing, pause):
                     return

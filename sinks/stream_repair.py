@@ -6,8 +6,8 @@ from typing import NamedTuple
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from schemas.pack import pack
-from sinks.hand import Hand
-from sinks.reach import Reach
+from sinks.availability import Availability
+from sinks.serial_executor import SerialExecutor
 from storage.reading import LogUnavailableError
 from storage.relay_reads import LoggedRow, Place, RelayReads
 from storage.streams import PackToAppend, StreamName, Streams, StreamsUnavailableError, StreamTop
@@ -85,22 +85,22 @@ class StreamRepair:
     whoever looks next finds what is left. An outage ends the work in hand.
     """
 
-    def __init__(self, streams: Streams, log: RelayReads, reach: Reach) -> None:
+    def __init__(self, streams: Streams, log: RelayReads, availability: Availability) -> None:
         self._streams = streams
         self._log = log
-        self._reach = reach
+        self._availability = availability
 
     def do(self, tasks: Sequence[Task]) -> None:
         """Do the tasks, unless Redis failed a moment ago."""
-        if self._reach.is_resting:
+        if self._availability.is_resting:
             return
         try:
             for task in tasks:
                 self._do(task)
         except (StreamsUnavailableError, LogUnavailableError) as error:
-            self._reach.lost(error.detail)
+            self._availability.lost(error.detail)
         else:
-            self._reach.regained()
+            self._availability.regained()
 
     def _do(self, task: Task) -> None:
         match task:
@@ -174,12 +174,12 @@ def _runs(rows: Sequence[LoggedRow]) -> Iterator[Sequence[LoggedRow]]:
 
 
 class _RepairPartition(StatelessSinkPartition[Task]):
-    def __init__(self, hand: Hand, do: Callable[[Sequence[Task]], None]) -> None:
-        self._hand = hand
+    def __init__(self, executor: SerialExecutor, do: Callable[[Sequence[Task]], None]) -> None:
+        self._executor = executor
         self._do = do
 
     def write_batch(self, items: list[Task]) -> None:
-        self._hand.start(lambda: self._do(items))
+        self._executor.start(lambda: self._do(items))
 
 
 class StreamRepairSink(DynamicSink[Task]):
@@ -189,9 +189,9 @@ class StreamRepairSink(DynamicSink[Task]):
     by the next look.
     """
 
-    def __init__(self, hand: Hand, repair: StreamRepair) -> None:
-        self._hand = hand
+    def __init__(self, executor: SerialExecutor, repair: StreamRepair) -> None:
+        self._executor = executor
         self._repair = repair
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _RepairPartition:
-        return _RepairPartition(self._hand, self._repair.do)
+        return _RepairPartition(self._executor, self._repair.do)

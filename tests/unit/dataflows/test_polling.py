@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from dataflows.polling import Found, PollingSource
-from sinks.hand import Hand
+from sinks.serial_executor import SerialExecutor
 from tests.fixtures.waiting import eventually
 
 NOW = datetime(2024, 3, 16, 20, 0, tzinfo=UTC)
@@ -32,8 +32,8 @@ class Breaks:
 
 
 def test_a_look_that_hangs_holds_nobody_up() -> None:
-    hand, looker = Hand("test"), Waits()
-    part = PollingSource(hand, looker, lambda: NOW).build_part("step", "only", None)
+    executor, looker = SerialExecutor("test"), Waits()
+    part = PollingSource(executor, looker, lambda: NOW).build_part("step", "only", None)
     assert part.next_batch() == []
     assert part.next_batch() == []
     awake = part.next_awake()
@@ -43,37 +43,37 @@ def test_a_look_that_hangs_holds_nobody_up() -> None:
     assert eventually(part.next_batch) == (1,)
     assert part.next_awake() == NOW + PAUSE
     assert looker.looks == 1
-    hand.close()
+    executor.close()
 
 
 def test_work_is_done_in_the_order_in_which_it_was_given() -> None:
     """A look that was asked for after a write sees that write."""
-    hand = Hand("test")
+    executor = SerialExecutor("test")
     done: list[int] = []
     for number in range(50):
-        last = hand.start(lambda number=number: done.append(number))  # type: ignore[misc]
+        last = executor.start(lambda number=number: done.append(number))  # type: ignore[misc]
     last.result(10)
     assert done == list(range(50))
-    hand.close()
+    executor.close()
 
 
 def test_a_bug_in_a_look_stops_the_flow() -> None:
     """Only outages are waited for; anything else must not look like a quiet neighbour."""
-    hand = Hand("test")
-    part = PollingSource(hand, Breaks(), lambda: NOW).build_part("step", "only", None)
+    executor = SerialExecutor("test")
+    part = PollingSource(executor, Breaks(), lambda: NOW).build_part("step", "only", None)
     with pytest.raises(ZeroDivisionError):
         eventually(part.next_batch)
-    hand.close()
+    executor.close()
 
 
 def test_a_bug_in_a_write_stops_the_flow_at_a_later_look() -> None:
-    hand = Hand("test")
-    hand.start(Breaks().look)
+    executor = SerialExecutor("test")
+    executor.start(Breaks().look)
 
     def look_again() -> bool:
-        hand.start(lambda: None)
+        executor.start(lambda: None)
         return False
 
     with pytest.raises(ZeroDivisionError):
         eventually(look_again)
-    hand.close()
+    executor.close()

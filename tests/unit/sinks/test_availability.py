@@ -5,40 +5,40 @@ from datetime import timedelta
 
 import pytest
 
-from sinks.reach import LOST, REGAINED, Reach
+from sinks.availability import LOST, REGAINED, Availability
 from telemetry.log import Log
 from tests.clocks import FakeClock
 
 
 def test_a_long_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
-    reach = Reach("redis", Log("test"), clock, lambda: 0.0)
+    availability = Availability("redis", Log("test"), clock, lambda: 0.0)
     with caplog.at_level(logging.INFO):
-        reach.regained()
+        availability.regained()
         for _ in range(50):
-            reach.lost("refused")
+            availability.lost("refused")
         clock.advance(12.5)
-        reach.regained()
-        reach.regained()
+        availability.regained()
+        availability.regained()
     assert [record.getMessage() for record in caplog.records] == [LOST, REGAINED]
 
 
 def test_pauses_grow_to_a_bound_and_begin_anew_after_a_success() -> None:
     clock = FakeClock()
-    reach = Reach("redis", Log("test"), clock, lambda: 0.0)
-    pauses = [reach.lost("refused") for _ in range(12)]
+    availability = Availability("redis", Log("test"), clock, lambda: 0.0)
+    pauses = [availability.lost("refused") for _ in range(12)]
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2] <= timedelta(seconds=2)
-    reach.regained()
-    assert reach.lost("refused") == pauses[0]
+    availability.regained()
+    assert availability.lost("refused") == pauses[0]
 
 
 def test_a_neighbour_rests_for_the_pause_after_a_failure() -> None:
     clock = FakeClock()
-    reach = Reach("redis", Log("test"), clock, lambda: 0.0)
-    assert not reach.is_resting
-    pause = reach.lost("refused")
-    resting = [reach.is_resting]
+    availability = Availability("redis", Log("test"), clock, lambda: 0.0)
+    assert not availability.is_resting
+    pause = availability.lost("refused")
+    resting = [availability.is_resting]
     clock.advance(pause.total_seconds())
-    resting.append(reach.is_resting)
+    resting.append(availability.is_resting)
     assert resting == [True, False]

@@ -7,10 +7,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Hand:
+class SerialExecutor:
     """Does one piece of work after the other, in the order in which they were given.
 
-    What serves one neighbour shares a hand: its clients then need no lock,
+    What serves one neighbour shares an executor: its clients then need no lock,
     and a look that was asked for after a write sees that write.
     """
 

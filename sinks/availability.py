@@ -14,8 +14,8 @@ _FIRST_PAUSE = timedelta(milliseconds=50)
 _LONGEST_PAUSE = timedelta(seconds=2)
 
 
-class Reach:
-    """The reach of one neighbour, as one user of it sees it. Not thread-safe."""
+class Availability:
+    """Whether one neighbour can be reached, as one user of it sees it. Not thread-safe."""
 
     def __init__(
         self, neighbour: str, log: Log, clock: Callable[[], float], chance: Callable[[], float]
