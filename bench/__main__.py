@@ -73,8 +73,8 @@ def comeback(
     Parameters
     ----------
     how
-        `kill`: SIGKILL, and another lane starts at once. `handover`: the next lane waits already,
-        and SIGTERM asks the first to leave.
+        `kill`: SIGKILL, and another lane starts at once. `standby`: SIGKILL, and the next lane
+        waits already. `handover`: the next lane waits already, and SIGTERM asks the first to leave.
     rate
         Records a second, produced to Kafka all the time.
     times

@@ -23,7 +23,7 @@ from schemas.partitioning import partition_of
 from settings import Settings
 from storage.append import read_head
 
-How = Literal["kill", "handover"]
+How = Literal["kill", "standby", "handover"]
 
 _TICK_SECONDS = 0.02
 _LOOK_SECONDS = 0.01
@@ -122,7 +122,7 @@ async def _gaps(
     gaps: list[float] = []
     for _ in range(times):
         await asyncio.sleep(_SETTLES_SECONDS)
-        following = await _start(settings, wait=timedelta(seconds=60)) if how == "handover" else None
+        following = None if how == "kill" else await _start(settings, wait=timedelta(seconds=60))
         if following is not None:
             await asyncio.sleep(_IMPORTED_SECONDS)
         taken_away = asyncio.create_task(_replace(settings, lane, how, following))
@@ -137,7 +137,7 @@ async def _replace(
     how: How,
     following: asyncio.subprocess.Process | None,
 ) -> asyncio.subprocess.Process:
-    await _leave(lane, signal.SIGKILL if how == "kill" else signal.SIGTERM)
+    await _leave(lane, signal.SIGTERM if how == "handover" else signal.SIGKILL)
     return following or await _start(settings)
 
 
