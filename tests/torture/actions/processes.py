@@ -17,7 +17,9 @@ from tests.torture.actions.registry import NotReachedError, action
 from tests.torture.crash_points import POINTS, CrashPoint
 from tests.torture.rig import LANES, NotInTimeError, Rig
 
-_COMES_BY_WITHIN_SECONDS = 8.0
+# A lane may just be coming back from what was done to it before.
+_COMES_BY_WITHIN_SECONDS = 20.0
+_IS_UP_WITHIN_SECONDS = 45.0  # one that gave way stays away for thirty
 _GIVES_WAY_WITHIN_SECONDS = 25.0
 ONE_WRITER = "one writer"
 _AT_A_START = ("within_prepare", "after_taking_a_shard", "after_redo", "after_lock")
@@ -86,7 +88,7 @@ async def pause_gateway(rig: Rig, draw: Random) -> None:
 async def zombie_lane(rig: Rig, draw: Random) -> None:
     """SIGSTOP a lane, let another one take its shards, SIGCONT: it must give way."""
     lane = a_lane(draw)
-    pid = _supervised(rig, lane)
+    pid = await _supervised(rig, lane)
     os.kill(pid, signal.SIGSTOP)
     try:
         await rig.start_second_lane(lane)
@@ -100,7 +102,7 @@ async def zombie_lane(rig: Rig, draw: Random) -> None:
 async def two_lanes(rig: Rig, draw: Random) -> None:
     """Start another lane on the partitions of a running one: the first must give way."""
     lane = a_lane(draw)
-    pid = _supervised(rig, lane)
+    pid = await _supervised(rig, lane)
     await rig.start_second_lane(lane)
     await _gives_way(rig, lane, pid)
 
@@ -185,11 +187,15 @@ async def _pause(rig: Rig, part: str, seconds: float) -> None:
             os.kill(pid, signal.SIGCONT)
 
 
-def _supervised(rig: Rig, lane: str) -> int:
-    """The lane's own process; one that gave way a moment ago cannot do so again."""
+async def _supervised(rig: Rig, lane: str) -> int:
+    """The lane's own process; one that gave way a moment ago comes back first."""
     watch = rig.watch(lane)
-    if watch.pid is None or watch.state is not State.UP:
-        raise NotReachedError(f"{lane} is not up")
+    try:
+        await rig.until(lambda: watch.state is State.UP, _IS_UP_WITHIN_SECONDS, f"{lane} to be up")
+    except NotInTimeError as error:
+        raise NotReachedError(str(error)) from error
+    if watch.pid is None:
+        raise NotReachedError(f"{lane} has just ended")
     return watch.pid
 
 
