@@ -199,11 +199,12 @@ def redrive_letters(
                 confirm("Send them?", yes, errors)
             desk.work_alone()
             ways = Ways(settings.shards, who(), anyway, seconds)
+            shown = wanted._replace(letters=[step.letter for step in steps])
             results: list[Result] = []
             producer = RawProducer(settings.kafka, settings.topic_prefix)
             with Bar(errors) as meter:
                 meter.begin("sending letters", len(steps))
-                for result in redrive(desk, producer, wanted, ways, meter):
+                for result in redrive(desk, producer, shown, ways, meter):
                     results.append(result)
                     if not json:
                         show_result(result, Console())

@@ -50,6 +50,9 @@ def redrive(
 ) -> Iterator[Result]:
     """Send the letters, and tell of each what came of it; raise NotSentError.
 
+    `wanted` names each letter: what is refused becomes a new letter, which
+    options alone would choose again and again.
+
     A letter is noted as sent before it is: a crash leaves it so, and sending
     it again is safe. Once a wave is not answered in time nothing more is sent:
     what follows in its matches must not come before it.

@@ -11,7 +11,7 @@ import pytest
 from local.environment import environment_of
 from schemas.partitioning import partition_of
 from settings import ROOT, Settings
-from storage.dead_letters import DeadLetters
+from storage.dead_letters import CHUNK_LETTERS, DeadLetters
 from tests.builders_log import Record
 from tests.event_builders import a_goal, a_pass, a_reading, encoded
 from tests.fixtures.letter_desk import LONG, SHARDS, Desk
@@ -111,6 +111,23 @@ def test_what_lies_on_a_wrong_partition_goes_home_and_what_is_refused_again_is_t
     assert "malformed_json" in said
     assert desk.states([broken, desk.letters()[-1]]) == ["refused", "open"]
     assert desk.letters()[-1] > broken
+    assert desk.audit() == {}
+
+
+@pytest.mark.timeout(120)
+def test_letters_that_are_refused_again_are_sent_once(desk: Desk) -> None:
+    """More than are read in one go: each refusal is a new letter of the same kind, behind the last one."""
+    count = CHUNK_LETTERS + 5
+    broken = [
+        Record(value=b"{oops", key=b"again-%d" % number, topic="social-events") for number in range(count)
+    ]
+    letters = desk.send(*broken, letters=count)
+    chosen = ("--reason", "malformed_json", "--anyway")
+    assert len(desk.json("redrive", *chosen, "--dry-run")) == count
+    results = desk.json("redrive", *chosen, "--yes")["letters"]
+    assert [result["letter"] for result in results] == letters
+    assert {result["state"] for result in results} == {"refused"}
+    assert len(desk.letters()) == 2 * count
     assert desk.audit() == {}
 
 
