@@ -58,6 +58,19 @@ def _events(settings: Settings) -> int:
     return int(row[0]) if row else 0
 
 
+def _cluster(settings: Settings) -> int:
+    """What tells one database cluster from every other, and a restored one shares with its backup."""
+    with psycopg.connect(settings.postgres) as connection:
+        row = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _lives(settings: Settings) -> dict[int, int]:
+    with psycopg.connect(settings.postgres) as connection:
+        return dict(connection.execute("SELECT shard, generation FROM delivery_shards").fetchall())
+
+
 def _kill_all(stack: "subprocess.Popen[bytes]") -> None:
     """SIGKILL everything at once, as a power cut does."""
     family = [psutil.Process(stack.pid), *psutil.Process(stack.pid).children(recursive=True)]
@@ -79,19 +92,21 @@ def test_a_platform_that_lost_everything_but_its_backups_and_kafka_goes_on(
         backups.do("backup")
         stores = backups.run("backup", "create")
         assert stores.returncode == 0, stores.stderr
-        at_backup = _events(ours)
+        at_backup, cluster = _events(ours), _cluster(ours)
         eventually(lambda: _events(ours) > at_backup + 300, LONG)
         _kill_all(stack)
 
     for lost in ("recovery", "redis", "postgres"):
         assert (ours.data / lost).exists()
         shutil.rmtree(ours.data / lost)
-    restored = backups.do("restore", "--into", str(ours.data / "postgres"), "--promote")
-    assert restored["backup"]
+    restored = backups.do("restore", "--into", str(ours.data / "postgres" / "data"), "--promote")
+    assert sum(shard["position"] for shard in restored["shards"]) >= at_backup
     put_back = backups.run("restore", "--json")
     assert put_back.returncode == 0, put_back.stdout + put_back.stderr
 
     with running_stack(ours, "--platform"):
+        assert _cluster(ours) == cluster
+        assert _lives(ours) == {shard["shard"]: shard["generation"] for shard in restored["shards"]}
         at_restore = _events(ours)
         eventually(lambda: _events(ours) > at_restore + 300, LONG)
         day.terminate()
