@@ -13,6 +13,7 @@ import psycopg
 from local.environment import environment_of, inherited
 from settings import ROOT, Settings
 from tests.torture.fans import LastingFan, Life
+from tests.torture.witness import Written
 
 SETTLES_WITHIN = timedelta(seconds=60)
 # The audit's kinds of difference, by the promise that each one breaks.
@@ -37,6 +38,7 @@ PROMISES = {
         "stream_chain",
         "stream_top",
     ),
+    "copies in Kafka = log": ("outlet_hole", "outlet_order", "outlet_bytes", "outlet_record"),
 }
 _PROMISE_OF = {kind: promise for promise, kinds in PROMISES.items() for kind in kinds}
 SETTLES = "settles in time"
@@ -61,7 +63,7 @@ class Audited(NamedTuple):
 
 async def audit(settings: Settings, ledger: Path | None, within: timedelta = SETTLES_WITHIN) -> Audited:
     """Run `python -m recovery audit` as an operator would; raise RuntimeError when it cannot run."""
-    arguments = ["-m", "recovery", "audit", "--json", "--settle", f"{within.total_seconds():g}s"]
+    arguments = ["-m", "recovery", "audit", "--outlets", "--json", "--settle", f"{within.total_seconds():g}s"]
     if ledger is not None:
         arguments += ["--ledger", str(ledger)]
     process = await asyncio.create_subprocess_exec(
@@ -118,22 +120,37 @@ async def fans_reach(fans: Sequence[LastingFan], log: dict[str, list[str]], with
         await asyncio.sleep(0.05)
 
 
-def check_fan(
-    name: str, fan: LastingFan, log: dict[str, list[str]], is_history_lost: bool
-) -> list[Violation]:
-    """Each event of a match once, in order, gapless, to the end; where history was lost, of its last life."""
+class FanChecked(NamedTuple):
+    """What is wrong; and how many events of lost commits were noted nowhere else, and came again."""
+
+    violations: list[Violation]
+    unwitnessed: int
+
+
+def check_fan(name: str, fan: LastingFan, log: dict[str, list[str]], written: Written) -> FanChecked:
+    """Each event of a match once, in order, gapless, to the end, as the log of each life had it.
+
+    The life that goes on is compared with the log as it is. One that ended
+    is compared with what was `written` in it; an event that was lost before
+    the witness came by must be in the log again.
+    """
     found = [Violation(FANS, f"{name}: {fault}") for fault in fan.faults]
+    unwitnessed = 0
     for match, lives in fan.lives.items():
         there = log.get(match, [])
-        judged = lives[-1:] if is_history_lost else lives
-        for life in judged:
-            if wrong := _differs(life, there):
+        for life in lives:
+            if life.generation == lives[-1].generation:
+                wrong = _differs(life, there)
+            else:
+                unseen, wrong = _differs_from_written(life, written.get((match, life.generation), {}), there)
+                unwitnessed += unseen
+            if wrong:
                 found.append(Violation(FANS, f"{name}, {match}: {wrong}"))
         if lives[-1].seq != len(there):
             found.append(
                 Violation(FANS, f"{name}, {match}: is at seq {lives[-1].seq}, the log ends at {len(there)}")
             )
-    return found
+    return FanChecked(found, unwitnessed)
 
 
 def _differs(life: Life, there: Sequence[str]) -> str | None:
@@ -143,3 +160,18 @@ def _differs(life: Life, there: Sequence[str]) -> str | None:
         return None
     at = next((i for i, (a, b) in enumerate(zip(seen, expected, strict=False)) if a != b), len(expected))
     return f"what it saw differs from the log at seq {life.floor + at + 1} of generation {life.generation}"
+
+
+def _differs_from_written(
+    life: Life, written: dict[int, set[str]], there: Sequence[str]
+) -> tuple[int, str | None]:
+    """How many events nobody else noted, and what is wrong."""
+    unwitnessed = 0
+    again = set(there)
+    for seq, event_id in life.events:
+        if event_id in written.get(seq, ()):
+            continue
+        unwitnessed += 1
+        if event_id not in again:
+            return unwitnessed, f"{event_id} at seq {seq} of generation {life.generation} is in no log"
+    return unwitnessed, None

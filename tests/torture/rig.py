@@ -75,7 +75,6 @@ class Rig:
         self.errands: dict[str, list[Errand]] = {}  # done before the next start of a part
         self.violations: list[tuple[str, str]] = []  # promise, what was seen
         self.strays: dict[str, asyncio.subprocess.Process] = {}  # second lanes, by lane
-        self.is_history_lost = False  # a failover took commits away: fans begin anew
         self._supervisor = supervisor
         self._second_lanes: dict[str, Child] = {}
 

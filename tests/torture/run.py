@@ -27,6 +27,7 @@ from tests.torture.load import LoadFailedError, MatchDay, Pulse, write_ledger
 from tests.torture.plan import Step
 from tests.torture.report import Done, Outcome
 from tests.torture.rig import NotInTimeError, Rig, Say, running_rig
+from tests.torture.witness import Witness
 
 IN_TIME = "recovers in time"
 _FANS = 2
@@ -58,6 +59,8 @@ async def torture(
         pulse = Pulse(rig.settings)
         day = MatchDay(rig.settings, folder, seed, seconds * _DAY_LASTS)
         fans = [LastingFan(rig.settings.url("gateway")) for _ in range(_FANS)]
+        witness = Witness(rig.settings)
+        witness.start()
         following = asyncio.create_task(_follow_the_day(fans, day))
         try:
             await day.start()
@@ -69,9 +72,10 @@ async def torture(
             await _recovered(rig, pulse, fans[0], _WARM_WITHIN)
             await _act(rig, plan, pulse, fans[0], outcome)
             await _end_load(rig, day, pulse, outcome)
-            await _judge(rig, day, pulse, fans, outcome)
+            await _judge(rig, day, pulse, fans, witness, outcome)
         finally:
             following.cancel()
+            await witness.stop()
             await day.stop()
             for fan in fans:
                 await fan.stop()
@@ -136,7 +140,14 @@ async def _end_load(rig: Rig, day: MatchDay, pulse: Pulse, outcome: Outcome) -> 
     await pulse.stop()
 
 
-async def _judge(rig: Rig, day: MatchDay, pulse: Pulse, fans: Sequence[LastingFan], outcome: Outcome) -> None:
+async def _judge(
+    rig: Rig,
+    day: MatchDay,
+    pulse: Pulse,
+    fans: Sequence[LastingFan],
+    witness: Witness,
+    outcome: Outcome,
+) -> None:
     ledger = rig.folder / "ledger-of-all.jsonl"
     outcome.violations += [Violation(*each) for each in rig.violations]
     try:
@@ -150,11 +161,13 @@ async def _judge(rig: Rig, day: MatchDay, pulse: Pulse, fans: Sequence[LastingFa
     log = await asyncio.to_thread(log_by_match, rig.settings)
     await fans_reach(fans, log, _FANS_WITHIN * rig.patience)
     for number, fan in enumerate(fans, 1):
-        outcome.violations += check_fan(f"fan {number}", fan, log, rig.is_history_lost)
+        checked = check_fan(f"fan {number}", fan, log, witness.written)
+        outcome.violations += checked.violations
         lives = [life for lives in fan.lives.values() for life in lives]
         outcome.fans[f"fan {number}"] = {
             "events": sum(len(life.events) for life in lives),
             "matches": len(fan.lives),
             "connections": fan.connections,
             "resyncs": len(lives) - len(fan.lives),
+            "unwitnessed": checked.unwitnessed,
         }

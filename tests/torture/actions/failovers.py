@@ -146,7 +146,6 @@ async def postgres_sync_failover(rig: Rig, draw: Random) -> None:
 @action(bound=_FAILOVER_BOUND)
 async def postgres_lossy_failover(rig: Rig, draw: Random) -> None:
     """PostgreSQL fails over to an asynchronous standby that lacks the last commits."""
-    rig.is_history_lost = True
     async with _standby(rig) as (standby, way):
         await asyncio.to_thread(_wait_for_standby, rig, "async")
         way.swallow()
@@ -157,7 +156,6 @@ async def postgres_lossy_failover(rig: Rig, draw: Random) -> None:
 @action(bound=_FAILOVER_BOUND)
 async def postgres_restored(rig: Rig, draw: Random) -> None:
     """PostgreSQL is restored to an earlier point, while Redis, gateway, stores and fans are ahead of it."""
-    rig.is_history_lost = True
     primary = rig.watch("postgres").child
     copy = rig.settings.data / "postgres" / "beside"
     await asyncio.to_thread(_copy_primary, primary, copy, rig.settings.port("postgres"))
