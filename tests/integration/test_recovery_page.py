@@ -29,7 +29,7 @@ def test_the_page_works_as_written(own_world: World, tmp_path: Path) -> None:
     environment = environment_of(settings) | {
         "PATH": os.environ["PATH"],
         "MATCH": HOME,
-        "SCRATCH": str(tmp_path),
+        "PGDATA": str(tmp_path / "postgres" / "data"),
     }
     _run_lane_to_the_end(environment, settings.data / "recovery" / "enrich-0")
     blocks = _BLOCK.findall(_PAGE)
@@ -49,6 +49,7 @@ def test_the_page_works_as_written(own_world: World, tmp_path: Path) -> None:
 
 def test_the_page_names_every_command() -> None:
     """Who looks for a command finds at least when it is needed."""
-    listed = {text.stem.replace("-", " ") for text in (ROOT / "recovery" / "help").glob("*.txt")}
-    missing = [name for name in sorted(listed) if name.split()[0] not in _PAGE]
-    assert not missing
+    texts = (ROOT / "recovery" / "help").glob("*.txt")
+    # A group and its command: "postgres begin-lives" from postgres-begin-lives.txt.
+    listed = {text.stem.replace("-", " ", 1) for text in texts}
+    assert not [name for name in sorted(listed) if f"recovery {name}" not in _PAGE]
