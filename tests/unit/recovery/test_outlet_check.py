@@ -119,6 +119,11 @@ SOUND: dict[str, tuple[Topic, int, bool]] = {
     "what the retention of streams promises": (live(10, 11, 12), 3, False),
     "what Kafka has kept": (live(10, 11, 12), 100, True),
     "newer events than the audit's": ([*whole(), *live(13, 14)], 100, False),
+    "commits that were lost, and the same again in the next life": (
+        [*changed(live(5, 6, 7, generation=BEFORE), 2, value=b"appended earlier"), *whole()[3:]],
+        100,
+        False,
+    ),
     "a history that was lost, and begun anew": (
         [*live(5, 6, generation=BEFORE), *live(7, 8, generation=BEFORE, of=lambda _: OLD), *whole()],
         100,
