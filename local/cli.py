@@ -73,7 +73,8 @@ def up(
     Parameters
     ----------
     platform
-        Also run ingest, enrich, deliver, gateway and api, and keep backups of the stores and of PostgreSQL.
+        Also run ingest, enrich, deliver, gateway and api, audit what they deliver, and keep backups of the
+        stores and of PostgreSQL.
     brokers
         Three: replication 3, two in sync, a rack each. By default one; fixed for the life of a data folder.
     lanes
@@ -185,7 +186,7 @@ async def _up(loaded: Settings, platform: bool, brokers: int | None, lanes: int)
     async with running(loaded, brokers, board.say, board.changed) as stack:
         await stack.start_servers()
         if platform:
-            await stack.start_platform(lanes, archive=True)
+            await stack.start_platform(lanes, is_guarded=True)
             board.say(f"page   {loaded.url('gateway')}\nAPI    {loaded.url('api')}/schema")
         board.say("all up; Ctrl-C or ./dev down stops")
         with board.live():

@@ -96,6 +96,18 @@ def archive(settings: Settings, servers: tuple[str, ...]) -> Child:
     )
 
 
+def audit(settings: Settings, servers: tuple[str, ...]) -> Child:
+    """Holds the live streams against the log, two seconds after two seconds, and says what is missing."""
+    return Child(
+        name="audit",
+        argv=(sys.executable, "-m", "recovery", "audit", "--follow"),
+        folder=ROOT,
+        needs=servers,
+        environment=environment_of(settings),
+        steady_after=LANE_IS_STEADY_AFTER,
+    )
+
+
 def _bytewax(
     name: str,
     flow: str,

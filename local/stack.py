@@ -96,16 +96,17 @@ class Stack:
             children.append(redis.child(self.settings))
         await self.start(children)
 
-    async def start_platform(self, lanes: int, archive: bool = False) -> None:
+    async def start_platform(self, lanes: int, is_guarded: bool = False) -> None:
         """Start ingest, enrich, deliver, gateway and api; return when they are ready.
 
-        `archive` keeps PostgreSQL's log and base backups, too: to play with
-        the platform or to measure it nobody needs a copy of each commit.
+        `is_guarded` keeps PostgreSQL's log and base backups, and audits all the
+        time: to play with the platform or to measure it nobody needs that.
         """
         await asyncio.to_thread(page_libraries.install, self._say)
         children = platform_parts.children(self.settings, lanes, self._servers)
-        if archive:
+        if is_guarded:
             children.append(platform_parts.archive(self.settings, self._servers))
+            children.append(platform_parts.audit(self.settings, self._servers))
         await self.start(children)
 
     async def start(self, children: list[Child]) -> None:

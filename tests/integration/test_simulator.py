@@ -1,6 +1,7 @@
-"""The simulator as a process, killed in the middle of its match day, against the whole platform."""
+"""Match days on the whole platform: a simulator that is killed in the middle, a delivery that is missing."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from local.environment import environment_of, inherited
 from settings import ROOT, Settings
@@ -74,3 +76,33 @@ def test_a_killed_simulator_goes_on_and_everything_it_says_comes_out(
         "day",
         "end",
     }
+
+
+def _pid(settings: Settings, part: str) -> int:
+    said = subprocess.run(
+        (sys.executable, "-m", "local", "status", "--json"),
+        cwd=ROOT,
+        env=inherited(environment_of(settings)),
+        capture_output=True,
+        check=False,
+    )
+    (found,) = [each for each in json.loads(said.stdout)["parts"] if each["name"] == part]
+    return int(found["pid"])
+
+
+def test_the_platform_tells_of_a_missing_delivery_by_itself(whole_platform: Settings, tmp_path: Path) -> None:
+    """Streams that are gone, and a relay that sleeps: told within ten seconds, and again when all is well."""
+    log = whole_platform.data / "logs" / "audit.log"
+    day = simulate(whole_platform, tmp_path / "ledger.jsonl")
+    with Redis.from_url(whole_platform.redis) as redis:
+        streams = eventually(lambda: list(redis.scan_iter("ev:*")), timedelta(seconds=30))
+        relay = _pid(whole_platform, "deliver")
+        os.kill(relay, signal.SIGSTOP)
+        try:
+            redis.delete(*streams)
+            eventually(lambda: "audit.undelivered" in log.read_text(), timedelta(seconds=10))
+        finally:
+            os.kill(relay, signal.SIGCONT)
+    eventually(lambda: "audit.delivered" in log.read_text(), timedelta(seconds=20))
+    day.terminate()
+    day.communicate()
