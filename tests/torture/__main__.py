@@ -9,18 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
+import psycopg
+from confluent_kafka import KafkaException
 from cyclopts import App, Parameter, validators
+from redis import RedisError
 from rich.console import Console
 
 import settings as configuration
 from settings import Settings
 from tests.torture.actions.catalogue import EVERY_ACTION
-from tests.torture.load import LoadFailedError
 from tests.torture.plan import Step, make_plan, part_of_plan, seeds_of
 from tests.torture.report import Outcome, keep, show
 from tests.torture.run import torture
 from tests.torture.shrink import shrink
 
+# The platform did not come up, the load broke off, the audit had no answer: all but a broken promise.
+_NO_VERDICT = (RuntimeError, OSError, ExceptionGroup, psycopg.Error, RedisError, KafkaException)
 _EACH_SECONDS = 6.0  # an action and what follows it, on average
 CLEAN, BROKEN, COULD_NOT_RUN = 0, 1, 2
 
@@ -44,8 +48,8 @@ def run(
     step: str = "",
     brokers: Literal[1, 3] = 1,
     plan_only: Annotated[bool, Parameter(name="--dry-run", negative="")] = False,
-    is_shrunk: Annotated[bool, Parameter(name="--shrink", negative="")] = False,
-    shrink_seconds: float = 1800.0,
+    is_shrunk: Annotated[bool, Parameter(name="--shrink", negative="--no-shrink")] = True,
+    shrink_seconds: float = 900.0,
     patience: Annotated[float, Parameter(validator=validators.Number(gte=1))] = 1.0,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     receipts: Path | None = None,
@@ -65,7 +69,7 @@ def run(
     without
         Names of actions to leave out, in the same form.
     step
-        Numbers of the plan's steps to run, with commas between: what --shrink found.
+        Numbers of the plan's steps to run, with commas between: what shrinking found.
     brokers
         Kafka brokers: with three, each topic has three replicas, of which two must be in step.
     plan_only
@@ -99,12 +103,19 @@ def run(
         )
         return COULD_NOT_RUN
     lasts = seconds if seconds is not None else actions * _EACH_SECONDS
-    chosen = {int(number) for number in step.split(",")} if step else None
+    try:
+        chosen = {int(number) for number in step.split(",")} if step else set(range(1, actions + 1))
+    except ValueError:
+        sys.stderr.write(f"--step: {step!r} is no list of numbers; say 3,7,12\n")
+        return COULD_NOT_RUN
+    if missing := sorted(chosen - set(range(1, actions + 1))):
+        sys.stderr.write(f"--step: the plan has {actions} steps, and none with the number {missing[0]}\n")
+        return COULD_NOT_RUN
     console = Console(stderr=as_json)
     worst = CLEAN
     for one in seeds:
         plan = make_plan(one, actions, lasts, weights)
-        if chosen is not None:
+        if step:
             plan = part_of_plan([each for each in plan if each.number in chosen])
         if len(seeds) > 1:
             console.rule(f"seed {one}")
@@ -116,8 +127,8 @@ def run(
             loaded = configuration.load()
             once = Run(loaded, _folder(loaded, one), one, lasts, patience, brokers, console)
             code = asyncio.run(_torture(once, plan, shrink_seconds if is_shrunk else 0.0, as_json, receipts))
-        except LoadFailedError as error:
-            sys.stderr.write(f"the run of seed {one} says nothing: {error}\n")
+        except _NO_VERDICT as error:
+            sys.stderr.write(f"the run of seed {one} says nothing: {type(error).__name__}: {error}\n")
             code = COULD_NOT_RUN
         worst = max(worst, code)
     return worst

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.torture.__main__ import COULD_NOT_RUN, app
 from tests.torture.actions.catalogue import EVERY_ACTION
 from tests.torture.crash_points import POINTS
 from tests.torture.plan import Step, make_plan, part_of_plan, seeds_of
@@ -115,3 +116,12 @@ def test_receipts_add_up_in_their_summary(tmp_path: Path) -> None:
     assert "| `kill` | 3 | 2.5 s |" in said
     assert "| `cut` | 0 |  |" in said
     assert said.count("| 1 | 1 | 0 | 0 | 0.0 |") == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--step=a", "no list of numbers"), ("--step=99", "none with the number 99"), ("--seed=x", "say 7, or")],
+)
+def test_what_cannot_be_run_is_said(option: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app([option, "--dry-run"], result_action="return_value") == COULD_NOT_RUN
+    assert said in capsys.readouterr().err
