@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -66,6 +67,13 @@ def _is_free(port: int) -> bool:
         return listener.connect_ex(("127.0.0.1", port)) != 0
 
 
+class Ran(NamedTuple):
+    """How a program ended: its exit status (negative: the signal), and what it printed."""
+
+    status: int
+    out: bytes
+
+
 class Beside:
     """The processes of one drill; all end with it, also when it is killed."""
 
@@ -111,18 +119,19 @@ class Beside:
         self._start("deliver", ["-m", "bytewax.run", "dataflows.deliver"], self.settings)
         return lanes
 
-    def run(self, part: str, arguments: list[str]) -> int:
-        """Run one of our programs to its end; return its exit status."""
+    def run(self, part: str, arguments: list[str]) -> Ran:
+        """Run one of our programs to its end; what it printed is in its log, too."""
         with self._log(part).open("ab") as log:
             done = subprocess.run(
                 [sys.executable, *arguments],
                 cwd=ROOT,
                 env=environment_for(self.settings),
-                stdout=log,
+                stdout=subprocess.PIPE,
                 stderr=log,
                 check=False,
             )
-        return done.returncode
+            log.write(done.stdout)
+        return Ran(done.returncode, done.stdout)
 
     def check(self) -> None:
         """Raise BesideFailedError when a part has ended."""

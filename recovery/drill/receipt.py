@@ -63,9 +63,13 @@ class DrillReceipt(msgspec.Struct, kw_only=True):
     shards: list[ShardResult]
 
 
-def judge(shards: list[ShardResult], rpo: float, rto: float, audit: str) -> list[str]:
+def judge(
+    shards: list[ShardResult], rpo: float, rto: float, audit: str, stores_fault: str | None
+) -> list[str]:
     """Why a drill failed; empty when it passed."""
     reasons = [] if audit == "clean" else [f"the audit of the restored stack says {audit}"]
+    if stores_fault is not None:
+        reasons.append(stores_fault)
     for shard in shards:
         if not shard.is_same_history:
             reasons.append(f"shard {shard.shard}: another chain at position {shard.restored_head}")

@@ -11,9 +11,10 @@ from recovery.audit.meter import Meter
 from recovery.audit.run import Asked, run_audit
 from recovery.audit.servers import CannotRunError, opened
 from recovery.audit.settle import Settling
-from recovery.drill.beside import Beside, BesideFailedError, settings_beside, tied_to_us
+from recovery.drill.beside import Beside, settings_beside, tied_to_us
 from recovery.drill.comparison import Disaster, compare, disaster_now, states_of
 from recovery.drill.receipt import DrillReceipt, ShardResult, StepLine, judge
+from recovery.drill.stores import restore_stores
 from recovery.postgres.place import Place
 from recovery.postgres.programs import Programs, server_user
 from recovery.postgres.restore import Plan, fetch_wal, lay_out, plan_restore, reached, tidy
@@ -67,7 +68,8 @@ class Drill:
                 tidy(plan.into)
                 restored = states_of(self._settings.postgres)
             with self._step("restore the lanes' stores") as line:
-                line.detail = stores = self._restore_stores(beside, disaster)
+                stores = restore_stores(beside, disaster.at)
+                line.detail = stores.source
             with self._step("read Kafka on, fill Redis") as line:
                 lanes = beside.start_flows()
                 line.detail = f"{lanes} lanes"
@@ -83,7 +85,7 @@ class Drill:
             if server is not None:
                 server.stop()
         rpo = max((shard.missing_seconds for shard in shards), default=0.0)
-        reasons = judge(shards, rpo, rto, audit.verdict)
+        reasons = judge(shards, rpo, rto, audit.verdict, stores.fault)
         if not is_kept:
             shutil.rmtree(self._settings.data)
         return DrillReceipt(
@@ -96,7 +98,7 @@ class Drill:
             backup_bytes=plan.record.size,
             wal_segments=len(plan.wal.files),
             wal_bytes=plan.wal.size,
-            stores=stores,
+            stores=stores.source,
             lanes=lanes,
             kafka_records=sum(cut.records for cut in disaster.cuts),
             rpo_seconds=rpo,
@@ -132,15 +134,6 @@ class Drill:
             server.stop()
             raise
         return server
-
-    def _restore_stores(self, beside: Beside, disaster: Disaster) -> str:
-        """Have the newest backup from before the disaster restored, where there is one."""
-        code = beside.run("restore", ["-m", "recovery", "restore", "--as-of", disaster.at.isoformat()])
-        if code > 1:
-            raise BesideFailedError(
-                "restore of the stores", f"ended with {code}", beside.logs / "restore.log"
-            )
-        return "none; the log says where to read on" if code else "of the newest backup"
 
     def _settle(self, settings: Settings, disaster: Disaster, beside: Beside | None = None) -> None:
         """Wait until a stack has everything that Kafka held at the disaster."""
