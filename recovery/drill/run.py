@@ -129,7 +129,12 @@ class Drill:
         server = RestoredServer(plan.into, port, self._programs, server_user(), tied_to_us())
         try:
             self._meter.begin("replaying the log, in segments", len(plan.wal.files))
-            server.wait(self._settings.postgres, plan.target, lambda: self._meter.reached(reached(plan)))
+            server.wait(
+                self._settings.postgres,
+                plan.target,
+                plan.wal.hole,
+                lambda: self._meter.reached(reached(plan)),
+            )
         except BaseException:
             server.stop()
             raise

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from recovery.postgres.lsn import Hole
+
 
 class PostgresBackupError(RuntimeError):
     """A backup cannot be made or used; `remedy` says what to do."""
@@ -71,13 +73,12 @@ class BackupDamagedError(PostgresBackupError):
 class WalMissingError(PostgresBackupError):
     """The archive has a hole: nothing behind it can be replayed."""
 
-    def __init__(self, segment: str, last_lsn: str) -> None:
-        super().__init__(f"segment {segment} of the write-ahead log is missing from the archive")
-        self.segment = segment
-        self.last_lsn = last_lsn
+    def __init__(self, hole: Hole) -> None:
+        super().__init__(str(hole))
+        self.hole = hole
         self.remedy = (
-            f"What lies before it can be restored: --to-lsn {last_lsn}. Take a new base backup now:"
-            " from its end on everything can be restored again."
+            f"What lies before it can be restored: --to-lsn {hole.last_lsn}, or --to-time before"
+            " that. Take a new base backup now: from its end on everything can be restored again."
         )
 
 
@@ -93,14 +94,21 @@ class FolderInUseError(PostgresBackupError):
 
 
 class TargetNotReachedError(PostgresBackupError):
-    """The archive ends before the moment that was asked for."""
+    """The archive ends before the moment that was asked for, or has a hole before it."""
 
-    def __init__(self, target: str, until: datetime | None) -> None:
+    def __init__(self, target: str, until: datetime | None, hole: Hole | None = None) -> None:
         end = f"its last commit is of {until.isoformat(timespec='seconds')}" if until else "it ends before"
-        super().__init__(f"the archive does not reach {target}: {end}")
+        after = f", then {hole}" if hole else ""
+        super().__init__(f"the archive does not reach {target}: {end}{after}")
         self.target = target
         self.until = until
+        self.hole = hole
         self.remedy = "Without --to-time and --to-lsn all there is comes back; the folder made can go."
+        if hole is not None:
+            self.remedy = (
+                f"All before the hole comes back with --to-lsn {hole.last_lsn}, what came after only with a"
+                " base backup that is younger; the folder made can go."
+            )
 
 
 class ServerFailedError(PostgresBackupError):

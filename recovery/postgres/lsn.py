@@ -20,6 +20,22 @@ class Segment(NamedTuple):
         return self.number, self.timeline
 
 
+class Hole(NamedTuple):
+    """The first segment that is missing or cut off, and the place where what lies before it ends."""
+
+    segment: str
+    last_lsn: str
+    is_cut: bool = False
+
+    @property
+    def at(self) -> int:
+        return parse_lsn(self.last_lsn)
+
+    def __str__(self) -> str:
+        rest = ", but for its beginning" if self.is_cut else ""
+        return f"segment {self.segment} of the write-ahead log is missing from the archive{rest}"
+
+
 def parse_lsn(text: str) -> int:
     """Read `1A/2B3C4D5E` as bytes from the beginning; raise ValueError."""
     high, _, low = text.partition("/")

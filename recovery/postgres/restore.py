@@ -34,6 +34,17 @@ class Plan(NamedTuple):
     def size(self) -> int:
         return self.record.size + self.wal.size
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the server needs to be told of the target; told of none, it replays all there is.
+
+        So it does up to the very edge of a hole: it takes a place for reached
+        with the first record that begins there, and that one is missing.
+        """
+        hole = self.wal.hole
+        is_all = hole is not None and self.target.position == hole.at
+        return {} if is_all else self.target.settings
+
     def lines(self) -> Iterator[str]:
         """The plan in words."""
         record, wal = self.record, self.wal
@@ -49,6 +60,8 @@ class Plan(NamedTuple):
             )
         else:
             yield "  the archive has nothing after it: what came later is lost from PostgreSQL"
+        if wal.hole is not None:
+            yield f"  {wal.hole}: what came behind {wal.hole.last_lsn} is out of reach"
         yield (
             "  on a new timeline; every shard begins a new life of its log, and whoever wrote before is"
             " refused; what the log lacks is read from Kafka again when lanes start"
@@ -63,7 +76,7 @@ def plan_restore(place: Place, into: Path, target: Target, name: str | None) -> 
     record = place.record(name) if name else _newest_before(place, target)
     if name and not _is_before(record, target):
         raise NoBaseBackupError(f"{name} that ended before {target}", [name])
-    return Plan(record, wal_after(place, record, target.position), target, into)
+    return Plan(record, wal_after(place, record, target), target, into)
 
 
 def _newest_before(place: Place, target: Target) -> BackupRecord:
@@ -172,7 +185,7 @@ def _configure(data: Path, plan: Plan) -> None:
         # Not "latest": another restore of the same backup may have left a newer one in the archive.
         "recovery_target_timeline": "current",
         "recovery_target_action": "promote",
-        **plan.target.settings,
+        **plan.settings,
     }
     with (data / "postgresql.auto.conf").open("a") as file:
         for name, value in values.items():

@@ -120,7 +120,7 @@ def _promote(
     try:
         with Bar(Console(stderr=True)) as bar:
             bar.begin("replaying the log, in segments", len(plan.wal.files))
-            server.wait(dsn, plan.target, lambda: bar.reached(reached(plan)))
+            server.wait(dsn, plan.target, plan.wal.hole, lambda: bar.reached(reached(plan)))
         lives, trouble = begin_lives(dsn, settings.redis)
         tidy(plan.into)
     except BaseException:

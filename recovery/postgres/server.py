@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 
 from recovery.postgres.errors import ServerFailedError, TargetNotReachedError
+from recovery.postgres.lsn import Hole
 from recovery.postgres.programs import Programs, ServerUser, as_user
 from recovery.postgres.target import Target
 from storage.connect import connect
@@ -63,12 +64,12 @@ class RestoredServer:
                 start_new_session=True,
             )
 
-    def wait(self, dsn: str, target: Target, look: Callable[[], None]) -> None:
+    def wait(self, dsn: str, target: Target, hole: Hole | None, look: Callable[[], None]) -> None:
         """Return once it takes writes; raise TargetNotReachedError, ServerFailedError."""
         while True:
             code = self._process.poll()
             if code is not None:
-                raise self._failure(target, code)
+                raise self._failure(target, hole, code)
             look()
             try:
                 connect(dsn, "touchline-restore").close()
@@ -95,10 +96,10 @@ class RestoredServer:
         found = _LAST_COMMIT.findall(self.log.read_text(errors="replace"))
         return datetime.fromisoformat(found[-1]) if found else None
 
-    def _failure(self, target: Target, code: int) -> Exception:
+    def _failure(self, target: Target, hole: Hole | None, code: int) -> Exception:
         said = self.log.read_text(errors="replace")
         if _NOT_REACHED in said:
-            return TargetNotReachedError(str(target), self.last_commit())
+            return TargetNotReachedError(str(target), self.last_commit(), hole)
         fatal = [line.partition("FATAL:")[2].strip() for line in said.splitlines() if "FATAL:" in line]
         lines = [line for line in said.splitlines() if line.strip()]
         reason = fatal[-1] if fatal else lines[-1] if lines else f"exit {code}"

@@ -1,12 +1,13 @@
 """What the archive holds of the write-ahead log, and whether it is whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from recovery.postgres.backup_record import BackupRecord
 from recovery.postgres.errors import WalMissingError
 from recovery.postgres.lsn import (
     PARTIAL,
+    Hole,
     Segment,
     format_lsn,
     is_history,
@@ -15,6 +16,7 @@ from recovery.postgres.lsn import (
     segment_name,
 )
 from recovery.postgres.place import WAL, Kept, Place
+from recovery.postgres.target import Target
 
 
 class WalFile(NamedTuple):
@@ -34,6 +36,7 @@ class WalRun(NamedTuple):
 
     files: list[WalFile]
     histories: list[Kept]
+    hole: Hole | None = None  # at which they end
 
     @property
     def size(self) -> int:
@@ -53,28 +56,49 @@ def wal_files(place: Place, wal: str, segment_bytes: int) -> list[WalFile]:
     return [found[order] for order in sorted(found)]
 
 
-def wal_after(place: Place, record: BackupRecord, until: int | None = None) -> WalRun:
-    """What a server replays after a base backup, up to a place in bytes; raise WalMissingError for a hole.
+def wal_after(place: Place, record: BackupRecord, target: Target | None = None) -> WalRun:
+    """What a server replays after a base backup towards a target; raise WalMissingError for a hole before it.
 
     A backup has the log of its own copying with it, so an archive that
     begins later, or has nothing yet, is no hole before the backup's end.
+
+    When a moment was is known from the log itself: it may lie before a
+    hole, so the run ends there, and the server says if it did not come so far.
     """
-    size = record.segment_bytes
+    target = target or Target()
+    size, position = record.segment_bytes, target.position
     files = [f for f in wal_files(place, record.wal, size) if f.segment.number >= record.start]
-    if until is not None:
-        files = [file for file in files if file.segment.number <= until // size]
-    check_whole(files, record)
+    hole = first_hole(files, record)
+    if hole is not None:
+        if target.time is None and (position is None or position > hole.at):
+            raise WalMissingError(hole)
+        files = [file for file in files if file.segment.number * size < hole.at]
+    if position is not None:
+        files = [file for file in files if file.segment.number <= position // size]
     histories = [kept for kept in place.listed(f"{WAL}/{record.system_id}") if is_history(kept.name)]
-    return WalRun(files, histories)
+    return WalRun(files, histories, hole)
 
 
-def check_whole(files: Sequence[WalFile], record: BackupRecord) -> None:
-    """Raise WalMissingError for the first segment that is missing behind a backup's end."""
-    end = parse_lsn(record.end_lsn)
+def first_hole(files: Sequence[WalFile], record: BackupRecord) -> Hole | None:
+    """The first segment that is missing behind a backup's end, or of which there is only the beginning."""
+    end, size = parse_lsn(record.end_lsn), record.segment_bytes
     # The backup holds the segment in which it ends only so far.
-    first = end // record.segment_bytes
-    there = {file.segment.number for file in files}
+    first = end // size
+    there = {file.segment.number: file.segment for file in files}
     for number in range(first, max(there, default=first - 1) + 1):
+        name = segment_name(record.timeline, number, size)
         if number not in there:
-            name = segment_name(record.timeline, number, record.segment_bytes)
-            raise WalMissingError(name, format_lsn(max(end, number * record.segment_bytes)))
+            return Hole(name, format_lsn(max(end, number * size)))
+        if there[number].is_partial and _was_left(there, number):
+            return Hole(name, format_lsn((number + 1) * size), is_cut=True)
+    return None
+
+
+def _was_left(there: Mapping[int, Segment], number: int) -> bool:
+    """Whether a receiver left a segment unfinished, and began again behind it.
+
+    One that became whole while the files were listed shows with the
+    beginning of the next at most.
+    """
+    beyond = [segment for other, segment in there.items() if other > number]
+    return any(not segment.is_partial or segment.number > number + 1 for segment in beyond)

@@ -108,6 +108,9 @@ def test_damage_holes_and_what_is_out_of_reach_are_refused_by_name(
     name = backups.do("backup")["name"]
     writer.write(a_pass("one"))
     writer.settle()
+    between = _now(database).isoformat()
+    writer.write(a_pass("two"))
+    writer.settle()
     backups.is_archived()
     _refused(backups, f"that ended before {before.year}", "restore", "--into", into, "--to-time", str(before))
     late = (_now(database) + timedelta(hours=1)).isoformat()
@@ -121,6 +124,15 @@ def test_damage_holes_and_what_is_out_of_reach_are_refused_by_name(
     (wal / beyond).write_bytes(last.read_bytes())
     _refused(backups, "is missing from the archive", "verify")
     _refused(backups, "--to-lsn", "restore", "--into", f"{into}-2")
+    # Before the hole every moment is in reach, and so is its edge, which the remedy names.
+    late_into = ("--into", f"{into}-3", "--to-time", late, "--promote")
+    said = _refused(backups, "does not reach", "restore", *late_into)
+    assert "is missing from the archive" in said
+    edge = said.partition("--to-lsn ")[2].partition(",")[0]
+    for target, there in ((("--to-time", between), ["one"]), (("--to-lsn", edge), ["one", "two"])):
+        _, restored = backups.restore(*target)
+        with closing(psycopg.connect(restored.postgres, autocommit=True)) as connection:
+            assert _ids(connection) == there
     (wal / beyond).unlink()
 
     base = backups.folder / "postgres" / "base" / name / "base.tar.gz"
@@ -131,11 +143,12 @@ def test_damage_holes_and_what_is_out_of_reach_are_refused_by_name(
     _refused(backups, "was stored", "restore", "--into", f"{into}-2")
 
 
-def _refused(backups: Backups, said: str, *arguments: str) -> None:
+def _refused(backups: Backups, said: str, *arguments: str) -> str:
     done = backups.run("postgres", *arguments)
     assert done.returncode == 1, done.stdout + done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 def test_prune_keeps_what_the_newest_backups_need(new_backups: NewBackups) -> None:

@@ -6,11 +6,10 @@ import pytest
 
 from recovery.postgres.archive_status import Lag
 from recovery.postgres.backup_record import BackupRecord
-from recovery.postgres.errors import WalMissingError
-from recovery.postgres.lsn import format_lsn, parse_lsn, parse_segment, segment_name
+from recovery.postgres.lsn import PARTIAL, format_lsn, parse_lsn, parse_segment, segment_name
 from recovery.postgres.place import Kept
 from recovery.postgres.target import parse_target
-from recovery.postgres.wal_archive import WalFile, check_whole
+from recovery.postgres.wal_archive import WalFile, first_hole
 
 MB = 1024 * 1024
 AT = datetime(2026, 3, 16, 20, tzinfo=UTC)
@@ -32,8 +31,8 @@ def _record(end_lsn: str) -> BackupRecord:
     )
 
 
-def _files(*numbers: int) -> list[WalFile]:
-    names = [segment_name(1, number, 16 * MB) for number in numbers]
+def _files(*numbers: int, partial: tuple[int, ...] = ()) -> list[WalFile]:
+    names = [segment_name(1, n, 16 * MB) + (PARTIAL if n in partial else "") for n in numbers]
     segments = [parse_segment(name, 16 * MB) for name in names]
     return [
         WalFile(Kept(name, 16 * MB, AT), segment)
@@ -56,9 +55,10 @@ def test_a_segment_is_counted_across_the_high_part_of_its_name() -> None:
 
 def test_a_log_without_holes_behind_the_backup_is_whole() -> None:
     """What lies before the backup's end came with the backup."""
-    check_whole(_files(), _record("0/3000120"))
-    check_whole(_files(3, 4, 5), _record("0/3000120"))
-    check_whole(_files(4, 5), _record("0/4000000"))
+    assert first_hole(_files(), _record("0/3000120")) is None
+    assert first_hole(_files(3, 4, 5), _record("0/3000120")) is None
+    assert first_hole(_files(3, 4, 5, partial=(5,)), _record("0/3000120")) is None
+    assert first_hole(_files(4, 5), _record("0/4000000")) is None
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,16 @@ def test_a_log_without_holes_behind_the_backup_is_whole() -> None:
 def test_the_first_hole_is_named_with_the_last_place_before_it(
     there: tuple[int, ...], missing: int, until: str
 ) -> None:
-    with pytest.raises(WalMissingError) as raised:
-        check_whole(_files(*there), _record("0/3000120"))
-    assert raised.value.segment == segment_name(1, missing, 16 * MB)
-    assert raised.value.last_lsn == until
+    hole = first_hole(_files(*there), _record("0/3000120"))
+    assert hole == (segment_name(1, missing, 16 * MB), until, False)
+
+
+def test_a_segment_that_a_receiver_left_unfinished_is_a_hole() -> None:
+    """One that grew whole while the files were listed is none."""
+    hole = first_hole(_files(3, 4, 5, partial=(4,)), _record("0/3000120"))
+    assert hole == (segment_name(1, 4, 16 * MB), "0/5000000", True)
+    assert first_hole(_files(3, 4, 6, partial=(4,)), _record("0/3000120")) == hole
+    assert first_hole(_files(3, 4, 5, partial=(4, 5)), _record("0/3000120")) is None
 
 
 def test_lag_is_as_old_as_the_first_byte_that_is_missing() -> None:
