@@ -3,6 +3,7 @@
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -12,6 +13,7 @@ from recovery.postgres.lsn import parse_lsn
 FORMAT = 1
 RECORD = "backup.json"
 MANIFEST = "backup_manifest"
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -31,18 +33,25 @@ class ShardEntry(msgspec.Struct, frozen=True):
     chain: str
 
 
+class DamagedBackup(msgspec.Struct, frozen=True):
+    """A base backup whose record cannot be read: it was finished, and nothing more is known."""
+
+    name: str
+    reason: str
+
+
 class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A base backup."""
 
     format: int = FORMAT
     name: str
-    started_at: datetime
-    finished_at: datetime  # from this moment on, and no earlier one, it can be restored to
+    started_at: _Moment
+    finished_at: _Moment  # from this moment on, and no earlier one, it can be restored to
     system_id: int
     timeline: int
     start_lsn: str
     end_lsn: str
-    segment_bytes: int
+    segment_bytes: Annotated[int, msgspec.Meta(gt=0)]
     server_version: str
     shards: list[ShardEntry]
     files: list[FileEntry]
@@ -74,7 +83,12 @@ class _Manifest(msgspec.Struct):
 
 def new_name(at: datetime) -> str:
     """A name that sorts by time, and that no other process makes in the same second."""
-    return f"{at.astimezone(UTC):%Y%m%dT%H%M%S}Z-{secrets.token_hex(3)}"
+    return f"{stamp(at)}-{secrets.token_hex(3)}"
+
+
+def stamp(at: datetime) -> str:
+    """With what the names of a moment begin."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%S}Z"
 
 
 def read_range(folder: Path) -> tuple[int, str, str]:
@@ -90,9 +104,15 @@ def encode_record(record: BackupRecord) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=2)
 
 
-def decode_record(data: bytes) -> BackupRecord:
-    """Read a record; raise BackupDamagedError."""
+def decode_record(name: str, data: bytes) -> BackupRecord:
+    """Read the record of a backup; raise BackupDamagedError, also where it could not be worked with."""
     try:
-        return msgspec.json.decode(data, type=BackupRecord)
-    except msgspec.MsgspecError as error:
-        raise BackupDamagedError("?", f"its {RECORD} cannot be read: {error}") from error
+        record = msgspec.json.decode(data, type=BackupRecord)
+        for lsn in (record.start_lsn, record.end_lsn):
+            parse_lsn(lsn)
+    # MsgspecError, UnicodeDecodeError, and what no number can be read from, are all ValueErrors.
+    except (ValueError, RecursionError) as error:
+        raise BackupDamagedError(name, f"its {RECORD} cannot be read: {error}") from error
+    if record.name != name:
+        raise BackupDamagedError(name, f"its {RECORD} is of {record.name}")
+    return record

@@ -24,6 +24,7 @@ from telemetry.log import Log
 TAKEN = "base_backup.taken"
 PROGRESSED = "base_backup.progressed"
 FAILED = "base_backup.failed"
+DAMAGED = "base_backup.damaged"  # counts for nothing: others stay, and are taken, as if it were not there
 PRUNED = "base_backup.pruned"
 
 # A hole in the archive, or a server that was restored, is noticed within this.
@@ -71,9 +72,12 @@ class BaseBackups:
     def _due_in(self) -> timedelta:
         with connect(self._dsn, "touchline-backup") as connection:
             server = identify(connection)
+        finished = self._place.finished()
+        if finished.damaged:
+            _log.error(DAMAGED, names=[damaged.name for damaged in finished.damaged])
         ours = [
             record
-            for record in self._place.records()
+            for record in finished.records
             if (record.system_id, record.timeline) == (server.system_id, server.timeline)
         ]
         if not ours:

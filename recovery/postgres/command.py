@@ -12,10 +12,10 @@ from rich.table import Table
 from recovery.answers import DONE, REFUSED, print_json, remark, tell
 from recovery.audit.meter import Bar
 from recovery.postgres.archive_status import ArchiveStatus, read_status
-from recovery.postgres.backup_record import BackupRecord
+from recovery.postgres.backup_record import BackupRecord, DamagedBackup
 from recovery.postgres.base_backup import take_backup
-from recovery.postgres.errors import PostgresBackupError
-from recovery.postgres.place import Place
+from recovery.postgres.errors import BackupDamagedError, PostgresBackupError
+from recovery.postgres.place import Finished, Place
 from recovery.postgres.programs import Programs
 from recovery.postgres.upkeep import plan_prune, verify
 from recovery.postgres.upkeep import prune as remove
@@ -61,6 +61,7 @@ class Listing(msgspec.Struct):
 
     place: str
     backups: list[BackupRecord]
+    damaged: list[DamagedBackup]
     newest_age_seconds: float | None  # since it was finished; None: there is none
     unfinished: list[str]
     archive: ArchiveStatus | None
@@ -74,7 +75,7 @@ def list_backups(*, as_json: AsJson = False) -> int:
 
     def work() -> int:
         place = Place(load().backup_place)
-        records, status = place.records(), read_status(place)
+        (records, damaged), status = place.finished(), read_status(place)
         wal = [
             file
             for folder in sorted({record.wal for record in records})
@@ -85,6 +86,7 @@ def list_backups(*, as_json: AsJson = False) -> int:
         listing = Listing(
             place.url,
             records,
+            damaged,
             (now - records[-1].finished_at).total_seconds() if records else None,
             sorted(place.unfinished()),
             status,
@@ -119,6 +121,8 @@ def _show(listing: Listing) -> None:
         tell(f"{listing.place}: the newest base backup is {age} old")
     else:
         tell(f"no base backup in {listing.place}")
+    for damaged in listing.damaged:
+        tell(f"{damaged.name}: damaged, {damaged.reason} (prune --damaged {damaged.name} removes it)")
     for name in listing.unfinished:
         tell(f"{name}: under way, or cut off (prune removes it after a day)")
     tell(f"log: {listing.wal_segments} segments, {listing.wal_bytes / 2**20:,.1f} MB")
@@ -154,11 +158,15 @@ def verify_backups(
     def work() -> int:
         settings = load()
         place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
-        records = place.records() if every or name == "latest" else [place.record(name)]
-        chosen = records if every else records[-1:]
-        if not chosen:
+        is_named = not every and name != "latest"
+        finished = Finished([place.record(name)], []) if is_named else place.finished()
+        chosen = finished.records if every else finished.records[-1:]
+        if not chosen and not finished.damaged:
             place.record(name)  # says that there is none
         verdicts: dict[str, str] = {}
+        for damaged in finished.damaged:
+            refuse(BackupDamagedError(damaged.name, damaged.reason), json=False)
+            verdicts[damaged.name] = "damaged"
         for record in chosen:
             with Bar(Console(stderr=True)) as bar:
                 bar.begin(f"reading {record.name}", record.size)
@@ -181,7 +189,14 @@ def verify_backups(
     return concluded(work, as_json)
 
 
-def prune(*, keep: int = 7, keep_for: str = "14d", dry_run: DryRun = False, as_json: AsJson = False) -> int:
+def prune(
+    *,
+    keep: int = 7,
+    keep_for: str = "14d",
+    damaged: tuple[str, ...] = (),
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
     """Drop base backups that are old, and the log that no backup needs.
 
     Parameters
@@ -190,11 +205,13 @@ def prune(*, keep: int = 7, keep_for: str = "14d", dry_run: DryRun = False, as_j
         So many of the newest stay, however old.
     keep_for
         What is younger stays, however many.
+    damaged
+        Name of a damaged one that goes, too; may be given again.
     """
 
     def work() -> int:
         place = Place(load().backup_place)
-        leaving = plan_prune(place, keep, parse_duration(keep_for), datetime.now(UTC))
+        leaving = plan_prune(place, keep, parse_duration(keep_for), datetime.now(UTC), damaged)
         verb = "would remove" if dry_run else "removing"
         remark(
             f"{verb} {len(leaving.backups)} base backups, {len(leaving.unfinished)} unfinished ones and"

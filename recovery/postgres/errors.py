@@ -48,11 +48,14 @@ class PlaceUnavailableError(PostgresBackupError):
 class NoBaseBackupError(PostgresBackupError):
     """No base backup fits what was asked for."""
 
-    def __init__(self, asked: str, there: Sequence[str]) -> None:
+    def __init__(self, asked: str, there: Sequence[str], damaged: Sequence[str] = ()) -> None:
         have = f"there are {', '.join(there[-5:])}" if there else "there is none at all"
+        if damaged:
+            have = f"{have if there else 'there is none that is sound'}; damaged: {', '.join(damaged[-5:])}"
         super().__init__(f"no base backup {asked}: {have}")
         self.asked = asked
         self.there = tuple(there)
+        self.damaged = tuple(damaged)
         self.remedy = (
             "python -m recovery postgres list shows them; a moment before the oldest is out of reach."
             if there

@@ -16,8 +16,14 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from recovery.postgres.backup_record import RECORD, BackupRecord, decode_record, encode_record
-from recovery.postgres.errors import NoBaseBackupError, PlaceUnavailableError
+from recovery.postgres.backup_record import (
+    RECORD,
+    BackupRecord,
+    DamagedBackup,
+    decode_record,
+    encode_record,
+)
+from recovery.postgres.errors import BackupDamagedError, NoBaseBackupError, PlaceUnavailableError
 
 _ROOT = "postgres"
 BASE = f"{_ROOT}/base"
@@ -39,6 +45,17 @@ class Kept(NamedTuple):
     @property
     def name(self) -> str:
         return self.path.rpartition("/")[2]
+
+
+class Finished(NamedTuple):
+    """The base backups that were finished."""
+
+    records: list[BackupRecord]  # oldest first
+    damaged: list[DamagedBackup]  # by name, and so by when they began
+
+    def none(self, asked: str) -> NoBaseBackupError:
+        """Nothing of it fits."""
+        return NoBaseBackupError(asked, [r.name for r in self.records], [d.name for d in self.damaged])
 
 
 class Place:
@@ -93,17 +110,29 @@ class Place:
 
     # -- base backups
 
-    def records(self) -> list[BackupRecord]:
-        """The finished base backups, oldest first."""
-        paths = [kept.path for kept in self.listed(BASE) if kept.name == RECORD]
-        return sorted((decode_record(self.read(path)) for path in paths), key=lambda r: r.finished_at)
+    def finished(self) -> Finished:
+        """The finished base backups: those that can be used, and those of which that is not known."""
+        found = Finished([], [])
+        for kept in self.listed(BASE):
+            name = _backup_of(kept.path)
+            if kept.path != f"{BASE}/{name}/{RECORD}":
+                continue
+            try:
+                found.records.append(decode_record(name, self.read(kept.path)))
+            except BackupDamagedError as error:
+                found.damaged.append(DamagedBackup(name, error.reason))
+            except FileNotFoundError:
+                continue  # pruned since it was listed
+        found.records.sort(key=lambda record: record.finished_at)
+        found.damaged.sort(key=lambda damaged: damaged.name)
+        return found
 
     def record(self, name: str) -> BackupRecord:
-        """A base backup by its name; raise NoBaseBackupError."""
+        """A base backup by its name; raise NoBaseBackupError, BackupDamagedError."""
         try:
-            return decode_record(self.read(f"{BASE}/{name}/{RECORD}"))
+            return decode_record(name, self.read(f"{BASE}/{name}/{RECORD}"))
         except FileNotFoundError as error:
-            raise NoBaseBackupError(name, [record.name for record in self.records()]) from error
+            raise self.finished().none(name) from error
 
     def finish(self, record: BackupRecord) -> None:
         """Say that a base backup is complete."""
@@ -113,7 +142,7 @@ class Place:
         """Name -> files, of base backups that were never finished or are being taken."""
         found: dict[str, list[Kept]] = {}
         for kept in self.listed(BASE):
-            found.setdefault(kept.path.removeprefix(f"{BASE}/").partition("/")[0], []).append(kept)
+            found.setdefault(_backup_of(kept.path), []).append(kept)
         return {name: files for name, files in found.items() if all(f.name != RECORD for f in files)}
 
     @contextmanager
@@ -125,3 +154,8 @@ class Place:
         except (BaseError, OSError, ValueError) as error:
             lines = str(error).splitlines()
             raise PlaceUnavailableError(self.url, lines[0] if lines else type(error).__name__) from error
+
+
+def _backup_of(path: str) -> str:
+    """The name of the base backup that a file belongs to."""
+    return path.removeprefix(f"{BASE}/").partition("/")[0]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from recovery.postgres.backup_record import BackupRecord
+from recovery.postgres.backup_record import BackupRecord, DamagedBackup, stamp
 from recovery.postgres.errors import BackupDamagedError, FolderInUseError, NoBaseBackupError
 from recovery.postgres.lsn import PARTIAL, format_lsn, parse_lsn
 from recovery.postgres.place import Place
@@ -29,6 +29,7 @@ class Plan(NamedTuple):
     wal: WalRun
     target: Target
     into: Path
+    passed_over: tuple[DamagedBackup, ...] = ()  # would have been chosen, were they not damaged
 
     @property
     def size(self) -> int:
@@ -51,6 +52,8 @@ class Plan(NamedTuple):
         finished = record.finished_at.isoformat(timespec="seconds")
         yield f"restore into {self.into}, up to {self.target}"
         yield f"  base backup {record.name} of {finished}, {record.size / 2**20:,.1f} MB packed"
+        for damaged in self.passed_over:
+            yield f"  a newer one, {damaged.name}, is damaged: {damaged.reason}"
         if wal.files:
             last = wal.files[-1].kept
             until = last.modified_at.isoformat(timespec="seconds")
@@ -73,18 +76,27 @@ def plan_restore(place: Place, into: Path, target: Target, name: str | None) -> 
     into = into.absolute()
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise FolderInUseError(into)
-    record = place.record(name) if name else _newest_before(place, target)
-    if name and not _is_before(record, target):
-        raise NoBaseBackupError(f"{name} that ended before {target}", [name])
-    return Plan(record, wal_after(place, record, target), target, into)
+    if name is None:
+        record, passed_over = _newest_before(place, target)
+    else:
+        record, passed_over = place.record(name), ()
+        if not _is_before(record, target):
+            raise NoBaseBackupError(f"{name} that ended before {target}", [name])
+    return Plan(record, wal_after(place, record, target), target, into, passed_over)
 
 
-def _newest_before(place: Place, target: Target) -> BackupRecord:
-    records = place.records()
-    fitting = [record for record in records if _is_before(record, target)]
+def _newest_before(place: Place, target: Target) -> tuple[BackupRecord, tuple[DamagedBackup, ...]]:
+    """And the damaged ones after it that began before the target, as far as their names tell."""
+    finished = place.finished()
+    fitting = [record for record in finished.records if _is_before(record, target)]
     if not fitting:
-        raise NoBaseBackupError(f"that ended before {target}", [record.name for record in records])
-    return fitting[-1]
+        raise finished.none(f"that ended before {target}")
+    newest = fitting[-1]
+    return newest, tuple(
+        damaged
+        for damaged in finished.damaged
+        if damaged.name > newest.name and (target.time is None or damaged.name < stamp(target.time))
+    )
 
 
 def _is_before(record: BackupRecord, target: Target) -> bool:

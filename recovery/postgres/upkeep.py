@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,13 +61,23 @@ class Leaving(NamedTuple):
     size: int
 
 
-def plan_prune(place: Place, keep: int, keep_for: timedelta, now: datetime) -> Leaving:
+def plan_prune(
+    place: Place, keep: int, keep_for: timedelta, now: datetime, damaged: Collection[str] = ()
+) -> Leaving:
     """What is older than both bounds: the newest `keep` stay, and so does what is younger than `keep_for`.
 
     Of the log goes what lies before the oldest backup that stays, and the
     timelines of which no backup stays, except one that is still written.
+
+    A damaged backup never counts as one that stays, and goes only when it is
+    named in `damaged`: somebody may still mend it. Raises NoBaseBackupError
+    for a name that is not of one.
     """
-    records = place.records()
+    finished = place.finished()
+    records = finished.records
+    for name in damaged:
+        if all(one.name != name for one in finished.damaged):
+            raise finished.none(f"{name} that is damaged")
     staying = [
         record
         for index, record in enumerate(records)
@@ -79,7 +89,7 @@ def plan_prune(place: Place, keep: int, keep_for: timedelta, now: datetime) -> L
         for name, files in place.unfinished().items()
         if all(now - kept.modified_at > _UNFINISHED_FOR for kept in files)
     }
-    gone = {record.name for record in going} | unfinished.keys()
+    gone = {record.name for record in going} | unfinished.keys() | set(damaged)
     base = [kept for kept in place.listed(BASE) if kept.path.split("/")[2] in gone]
     # The record first: a backup that is half removed does not exist.
     base.sort(key=lambda kept: not kept.path.endswith(".json"))
@@ -87,7 +97,7 @@ def plan_prune(place: Place, keep: int, keep_for: timedelta, now: datetime) -> L
         kept for kept in place.listed(WAL) if staying and _is_past(kept.path, staying, now - kept.modified_at)
     ]
     return Leaving(
-        [record.name for record in going],
+        [*sorted(damaged), *(record.name for record in going)],
         sorted(unfinished),
         [kept.path for kept in (*base, *wal)],
         len(wal),

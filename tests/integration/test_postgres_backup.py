@@ -1,5 +1,6 @@
 """Base backups and the archived log, worked by their commands on a real PostgreSQL."""
 
+import json
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -160,6 +161,39 @@ def test_prune_keeps_what_the_newest_backups_need(new_backups: NewBackups) -> No
     assert backups.do("prune", "--keep", "2", "--keep-for", "0s")["wal_files"] >= 1
     assert [record["name"] for record in backups.do("list")["backups"]] == names[1:]
     assert backups.run("postgres", "verify", "--all").returncode == 0
+
+
+def test_a_record_that_cannot_be_read_is_named_and_the_other_backups_go_on(new_backups: NewBackups) -> None:
+    backups = new_backups("folder")
+    sound, damaged = [backups.do("backup")["name"] for _ in range(2)]
+    base = backups.folder / "postgres" / "base"
+    record = base / damaged / "backup.json"
+    record.write_bytes(record.read_bytes()[:100] + b"\xff")
+
+    listing = backups.do("list")
+    assert [record["name"] for record in listing["backups"]] == [sound]
+    assert [one["name"] for one in listing["damaged"]] == [damaged]
+    assert f"{damaged}: damaged, " in backups.run("postgres", "list").stdout
+    for which in ((), ("--all",), (damaged,)):
+        _refused(backups, damaged, "verify", *which)
+    assert backups.run("postgres", "verify", sound).returncode == 0
+
+    into = ("--into", str(backups.folder / "restored"))
+    plan = backups.run("postgres", "restore", *into, "--dry-run", "--json")
+    assert (plan.returncode, json.loads(plan.stdout)["backup"]) == (0, sound)
+    assert f"{damaged}, is damaged" in plan.stderr
+    _refused(backups, damaged, "restore", *into, "--backup", damaged)
+
+    assert backups.do("prune", "--keep", "1", "--keep-for", "0s")["backups"] == []
+    _refused(backups, damaged, "prune", "--damaged", sound)
+    backups.archive("--backup-every", "1s", "--keep", "1")
+    eventually(lambda: not (base / sound).exists(), SOON)
+    assert backups.stop_archiver() == 0
+    assert "base_backup.damaged" in backups.archiver_said
+    assert len(backups.do("list")["backups"]) == 1
+    assert backups.do("prune", "--damaged", damaged)["backups"] == [damaged]
+    assert not (base / damaged).exists()
+    assert backups.run("postgres", "verify").returncode == 0
 
 
 def test_an_archiver_outlives_the_death_of_its_receiver_and_a_second_one_is_refused(
