@@ -13,8 +13,8 @@ from recovery.answers import COULD_NOT_RUN, DONE, REFUSED, print_json, remark, t
 from recovery.audit.meter import Bar
 from recovery.audit.servers import CannotRunError
 from recovery.drill.beside import BesideFailedError
+from recovery.drill.receipt import answer_of, lines
 from recovery.drill.receipt import keep as keep_receipt
-from recovery.drill.receipt import lines
 from recovery.drill.run import Drill
 from recovery.refusals import concluded
 from settings import load, parse_duration
@@ -25,7 +25,9 @@ def drill(
     within: Annotated[str, Parameter(help="How long the lanes may take to read Kafka to its end.")] = "10m",
     keep: Annotated[bool, Parameter(negative=(), help="Keep the restored stack's files.")] = False,
     dry_run: Annotated[bool, Parameter(negative=(), help="Say what would be restored.")] = False,
-    json: Annotated[bool, Parameter(negative=(), help="Print the receipt as JSON.")] = False,
+    json: Annotated[
+        bool, Parameter(negative=(), help="Print the receipt, or with --dry-run the plan, as JSON.")
+    ] = False,
 ) -> int:
     """Restore beside the live stack, audit, compare, measure; return the exit status."""
     gc.set_threshold(100_000, 50, 50)
@@ -37,8 +39,11 @@ def drill(
         with Bar(Console(stderr=True)) as meter:
             planned = Drill(live, folder, parse_duration(within), remark, meter)
             if dry_run:
-                for line in planned.plan().lines():
+                plan = planned.plan()
+                for line in plan.lines():
                     remark(line)
+                if json:
+                    print_json(answer_of(plan))
                 return DONE
             try:
                 receipt = planned.run(keep)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from recovery.postgres.restore import Plan
+
 RECEIPT_VERSION = 1
 RPO_PROMISED_SECONDS = 5 * 60
 RTO_PROMISED_SECONDS = 15 * 60
@@ -35,6 +37,17 @@ class ShardResult(msgspec.Struct, kw_only=True):
     extra: int  # in the restored log, and not in the live one
 
 
+class PlannedDrill(msgspec.Struct, kw_only=True):
+    """What `drill --dry-run --json` prints."""
+
+    backup: str
+    backup_bytes: int
+    wal_segments: int
+    wal_bytes: int
+    into: str
+    is_done: bool = False
+
+
 class DrillReceipt(msgspec.Struct, kw_only=True):
     """What `drill --json` prints."""
 
@@ -61,6 +74,17 @@ class DrillReceipt(msgspec.Struct, kw_only=True):
     audit_differences: int
     steps: list[StepLine]
     shards: list[ShardResult]
+
+
+def answer_of(plan: Plan) -> PlannedDrill:
+    """What would be restored, for a program."""
+    return PlannedDrill(
+        backup=plan.record.name,
+        backup_bytes=plan.record.size,
+        wal_segments=len(plan.wal.files),
+        wal_bytes=plan.wal.size,
+        into=str(plan.into),
+    )
 
 
 def judge(

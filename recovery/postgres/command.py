@@ -42,8 +42,10 @@ def backup(*, as_json: AsJson = False, dry_run: DryRun = False) -> int:
         settings = load()
         place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
         if dry_run:
-            program = programs.path("pg_basebackup")
-            remark(f"would copy the server's data with {program} into {place.url}")
+            planned = PlannedBackup(place.url, programs.path("pg_basebackup"))
+            remark(f"would copy the server's data with {planned.program} into {planned.place}")
+            if as_json:
+                print_json(planned)
             return DONE
         record = take_backup(settings.postgres, place, programs, spool_of(settings), remark)
         if as_json:
@@ -54,6 +56,14 @@ def backup(*, as_json: AsJson = False, dry_run: DryRun = False) -> int:
         return DONE
 
     return concluded(work, as_json)
+
+
+class PlannedBackup(msgspec.Struct):
+    """What `backup --dry-run --json` prints; done, it is the backup's record."""
+
+    place: str
+    program: str
+    is_done: bool = False
 
 
 class Listing(msgspec.Struct):

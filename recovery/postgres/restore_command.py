@@ -154,23 +154,32 @@ def _show(receipt: RestoreReceipt) -> None:
         tell(f"runs on port {receipt.port}, pid {receipt.pid}")
 
 
+class NewLives(msgspec.Struct):
+    """What `begin-lives --json` prints."""
+
+    shards: list[ShardLine] = []  # empty before it is done
+    is_done: bool = False
+
+
 def begin_lives_here(*, dry_run: DryRun = False, as_json: AsJson = False) -> int:
     """Begin new lives of all shards of a restored database."""
 
     def work() -> int:
         settings = load()
-        if dry_run:
-            tell("would raise the generation and renew the fence of every shard")
-            return DONE
-        lives, trouble = begin_lives(settings.postgres, settings.redis)
-        if trouble is not None:
-            remark(f"Redis was not asked ({trouble})")
-        lines = [ShardLine(life.shard, life.position, life.generation, life.before) for life in lives]
+        answer = NewLives()
+        lines = ["would raise the generation and renew the fence of every shard"]
+        if not dry_run:
+            lives, trouble = begin_lives(settings.postgres, settings.redis)
+            if trouble is not None:
+                remark(f"Redis was not asked ({trouble})")
+            shards = [ShardLine(life.shard, life.position, life.generation, life.before) for life in lives]
+            answer = NewLives(shards, is_done=True)
+            lines = [f"shard {line.shard}: generation {line.before} -> {line.generation}" for line in shards]
         if as_json:
-            print_json(lines)
+            print_json(answer)
         else:
             for line in lines:
-                tell(f"shard {line.shard}: generation {line.before} -> {line.generation}")
+                tell(line)
         return DONE
 
     return concluded(work, as_json)

@@ -196,6 +196,29 @@ def test_a_record_that_cannot_be_read_is_named_and_the_other_backups_go_on(new_b
     assert backups.run("postgres", "verify").returncode == 0
 
 
+def test_programs_are_told_what_would_be_done(
+    new_backups: NewBackups, new_writer: NewWriter, database: psycopg.Connection
+) -> None:
+    backups, writer = new_backups("folder"), new_writer()
+    writer.write(a_pass("one"))
+    writer.settle()
+    before = generation_of(database)
+    assert backups.do("backup", "--dry-run")["is_done"] is False
+    assert not list(backups.folder.glob("postgres/base/*"))
+    name = backups.do("backup")["name"]
+    drill = backups.run("drill", "--dry-run", "--json")
+    assert (drill.returncode, json.loads(drill.stdout)["is_done"]) == (0, False)
+    assert json.loads(drill.stdout)["backup"] == name
+
+    assert backups.do("begin-lives", "--dry-run") == {"shards": [], "is_done": False}
+    assert generation_of(database) == before
+    begun = backups.do("begin-lives")
+    assert begun["is_done"] is True
+    (line,) = [line for line in begun["shards"] if line["shard"] == SHARD]
+    assert (line["before"], line["generation"]) == (before, generation_of(database))
+    assert generation_of(database) > before
+
+
 def test_an_archiver_outlives_the_death_of_its_receiver_and_a_second_one_is_refused(
     new_backups: NewBackups, database: psycopg.Connection
 ) -> None:
