@@ -15,15 +15,14 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
-from recovery.answers import COULD_NOT_RUN, print_json
+from recovery.answers import COULD_NOT_RUN, DONE, print_json
 from recovery.lanes.holders import holder_of
 from recovery.prepare import StoreInUseError, hold_store
+from recovery.refusals import refuse
 from recovery.stores.asides import name_aside, prune_asides, surplus
 from storage.recovery_store import StoreError, delete_unclosed, read_store
 from storage.store_contents import read_contents
-
-PREPARED, NOT_PREPARED = 0, 1
-_REMEDY = "Restore a copy of it; a lane of enrich can also do without: delete the directory."
+from storage.store_errors import StoreForeignError
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,23 +97,19 @@ def prepare(
             preparation = plan(directory, partitions, shards, datetime.now(UTC))
             if not dry_run:
                 preparation = carry_out(directory, preparation)
-    except StoreInUseError as error:
-        sys.stderr.write(f"{error}\n")
-        return NOT_PREPARED
-    except (StoreError, OSError, subprocess.CalledProcessError) as error:
-        sys.stderr.write(f"{error}\n{_REMEDY}\n")
-        return NOT_PREPARED
+    except (StoreInUseError, StoreError, OSError, subprocess.CalledProcessError) as error:
+        return refuse(error, json)
     for line in preparation.warnings:
         sys.stderr.write(f"{line}\n")
     if json:
         print_json(preparation)
     else:
         sys.stdout.writelines(f"{line}\n" for line in preparation.lines)
-    return PREPARED
+    return DONE
 
 
 def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime) -> Preparation:
-    """Say what has to be done; raise StoreError, or FileExistsError for a folder of something else.
+    """Say what has to be done; raise StoreError.
 
     A store with shards of other lanes goes aside: Bytewax would end each
     start on it with an error. It came here when stores were mixed up, or
@@ -124,7 +119,7 @@ def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime
     new = Preparation(store=str(directory), does="create", partitions=partitions, resume_epoch=1)
     if not any(directory.glob("*.sqlite3")):
         if directory.is_dir() and any(directory.iterdir()):
-            raise FileExistsError(f"{directory} has other things in it")
+            raise StoreForeignError(directory, "there are other things in it, and no partition")
         return new
     store = read_store(directory)
     if shards:

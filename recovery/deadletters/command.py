@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from rich.console import Console
 
 from recovery.audit.meter import Bar
@@ -38,7 +38,9 @@ app = cyclopts.App(name="deadletters", version_flags=[])
 _Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 _Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 _DryRun = Annotated[bool, Parameter(negative=(), help="Print what would be done, and do nothing.")]
-_Number = Annotated[int, Parameter(help="Numbers of letters, as `list` prints them.")]
+_A_NUMBER = validators.Number(gte=1, lte=2**63 - 1)  # of the database's kind
+_Number = Annotated[int, Parameter(help="Numbers of letters, as `list` prints them.", validator=_A_NUMBER)]
+_OneNumber = Annotated[int, Parameter(help="Number of a letter, as `list` prints it.", validator=_A_NUMBER)]
 _EVERYTHING = Selection()
 
 # By import path: they work on matches, and the list of commands needs none of them.
@@ -51,7 +53,9 @@ app.command("recovery.deadletters.parking:parked", help="Show the matches that a
 def list_letters(
     *,
     select: Selection = _EVERYTHING,
-    newest: Annotated[int, Parameter(help="How many of the newest to show.")] = 20,
+    newest: Annotated[
+        int, Parameter(help="How many of the newest to show.", validator=validators.Number(gte=0, lte=10**6))
+    ] = 20,
     every: Annotated[bool, Parameter(negative=(), help="Also those that are settled.")] = False,
     json: _Json = False,
 ) -> int:
@@ -78,7 +82,7 @@ def list_letters(
 
 
 @app.command
-def show(letter: int, *, json: _Json = False) -> int:
+def show(letter: _OneNumber, *, json: _Json = False) -> int:
     """Show a letter: why it was refused, where it came from, its bytes, and what was done about it.
 
     JSON is laid out for reading, anything else as hex. With --json bytes are base64.
@@ -100,7 +104,7 @@ def show(letter: int, *, json: _Json = False) -> int:
 
 @app.command
 def edit(
-    letter: int,
+    letter: _OneNumber,
     *,
     assignments: Annotated[
         tuple[str, ...],

@@ -156,6 +156,26 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (folder / "letter.txt").read_text() == "keep me"
 
 
+def test_a_folder_of_something_else_is_not_to_be_deleted(tmp_path: Path) -> None:
+    """Neither said to people nor to a program, and each with the error's own name."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    refused = recovery_prepare(tmp_path, "--json")
+    assert refused.returncode == 1
+    said = json.loads(refused.stdout)
+    assert said["error"] == "StoreForeignError"
+    assert "belongs to something else" in said["remedy"]
+    assert "delete" not in refused.stdout + refused.stderr
+
+
+def test_a_place_that_cannot_be_written_is_no_refusal(tmp_path: Path) -> None:
+    """Exit 2: nothing was learnt about a store."""
+    (tmp_path / "file").write_text("in the way")
+    failed = recovery_prepare(tmp_path / "file" / "store", "--json")
+    assert failed.returncode == 2
+    assert json.loads(failed.stdout)["error"]
+    assert "Traceback" not in failed.stderr
+
+
 def test_preparing_brings_no_second_sqlite_into_the_process_of_a_flow() -> None:
     """Closing a file through it would drop the locks that Bytewax holds."""
     asked = "import sys, recovery.prepare; print('sqlite3' in sys.modules or '_sqlite3' in sys.modules)"
@@ -179,7 +199,8 @@ def test_prepare_refuses_a_store_that_a_flow_has(run: Run) -> None:
     held = prepare_in_child(run.store, PARTITIONS)
     for option in ("--dry-run", "--json"):
         refused = recovery_prepare(run.store, option)
-        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.returncode == 1
+        assert ("StoreInUseError" in refused.stdout) == (option == "--json")
         assert "in use by another process" in refused.stderr
     held.release()
 

@@ -114,20 +114,40 @@ def test_what_lies_on_a_wrong_partition_goes_home_and_what_is_refused_again_is_t
     assert desk.audit() == {}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("list", "--newest=-1"), 2, "--newest"),
+        (("show", "0"), 2, "LETTER"),
+        (("show", "99999999999999999999"), 2, "LETTER"),
+        (("list", "--since", "1000000d"), 1, "--since"),
+    ],
+    ids=lambda given: given[-1] if isinstance(given, tuple) else "",
+)
+def test_numbers_and_times_that_cannot_be_are_refused(
+    arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    """By name, before any server is asked."""
+    argv = [sys.executable, "-m", "recovery", "deadletters", *arguments]
+    refused = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == status
+    assert said in refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.timeout(120)
 def test_letters_that_are_refused_again_are_sent_once(desk: Desk) -> None:
     """More than are read in one go: each refusal is a new letter of the same kind, behind the last one."""
     count = CHUNK_LETTERS + 5
-    broken = [
-        Record(value=b"{oops", key=b"again-%d" % number, topic="social-events") for number in range(count)
-    ]
+    broken = [Record(value=b"{oops", key=b"again", topic="social-events") for _ in range(count)]
     letters = desk.send(*broken, letters=count)
-    chosen = ("--reason", "malformed_json", "--anyway")
+    chosen = ("--match", "again", "--reason", "malformed_json", "--anyway")
+    before = len(desk.letters())
     assert len(desk.json("redrive", *chosen, "--dry-run")) == count
     results = desk.json("redrive", *chosen, "--yes")["letters"]
     assert [result["letter"] for result in results] == letters
     assert {result["state"] for result in results} == {"refused"}
-    assert len(desk.letters()) == 2 * count
+    assert len(desk.letters()) == before + count
     assert desk.audit() == {}
 
 

@@ -279,6 +279,8 @@ def test_backups_live_in_s3_as_in_a_folder(
     both = sorted([manifest.name, second])  # of one second, so chance says which is the newer one
     assert [line["name"] for line in called(settings, backup.list_backups, json=True).json] == both
     assert called(settings, backup.verify, all=True).status == 0
+    elsewhere = msgspec.structs.replace(settings, backup="s3://touchline/nothing-yet")
+    assert called(elsewhere, backup.verify, all=True).status == 1
     shutil.rmtree(store_of(settings))
     assert called(settings, restore).status == 0
     assert read_store(store_of(settings), check=True).resume_epoch == 4
