@@ -16,7 +16,7 @@ from recovery.drill.beside import BesideFailedError
 from recovery.drill.receipt import answer_of, lines
 from recovery.drill.receipt import keep as keep_receipt
 from recovery.drill.run import Drill
-from recovery.refusals import concluded
+from recovery.refusals import concluded, refuse
 from settings import load, parse_duration
 
 
@@ -48,9 +48,7 @@ def drill(
             try:
                 receipt = planned.run(keep)
             except (BesideFailedError, CannotRunError) as error:
-                remark(f"The drill could not run. {error}")
-                remark(error.remedy)
-                return COULD_NOT_RUN
+                return refuse(error, json)
         path = keep_receipt(receipt, folder)
         if json:
             print_json(receipt)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from local.environment import environment_of
@@ -65,7 +66,7 @@ def test_what_a_disaster_leaves_becomes_the_live_log_again_and_the_live_stack_fe
     assert all(shard["is_same_history"] for shard in receipt["shards"])
     assert all(shard["lost"] == shard["extra"] == 0 for shard in receipt["shards"])
     assert all(shard["generation"] > shard["live_generation"] for shard in receipt["shards"])
-    (folder,) = (whole_platform.data / "drills").iterdir()
+    folder = max((whole_platform.data / "drills").iterdir())
     assert sorted(path.name for path in folder.iterdir()) == ["receipt.json", "receipt.txt"]
     assert receipt["backup"] in (folder / "receipt.txt").read_text()
 
@@ -77,3 +78,28 @@ def test_what_a_disaster_leaves_becomes_the_live_log_again_and_the_live_stack_fe
         redis.flushall()
     audited = backups.run("audit", "--settle", "60s")
     assert audited.returncode == 0, audited.stdout + audited.stderr
+
+
+def test_a_stores_backup_that_cannot_be_restored_fails_the_drill(
+    whole_platform: Settings, backups: Backups
+) -> None:
+    """However well the lanes do without it: one that is damaged is not one that is missing."""
+    backups.do("backup")
+    created = backups.run("backup", "create", "--json")
+    assert created.returncode == 0, created.stderr
+    name = json.loads(created.stdout)["name"]
+    (Path(whole_platform.backup_place) / "stores" / name / "manifest.json").write_bytes(b"{}")
+    done = backups.run("drill", "--within", "2m", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    receipt = json.loads(done.stdout)
+    assert (receipt["verdict"], receipt["audit"]) == ("failed", "clean")
+    (reason,) = receipt["reasons"]
+    assert f"ManifestError: backup {name}" in reason
+
+
+def test_a_drill_that_could_not_run_tells_a_program_why(whole_platform: Settings, backups: Backups) -> None:
+    backups.do("backup")
+    alone = Backups(replace(whole_platform, kafka="127.0.0.1:1"), backups.folder, {})
+    done = alone.run("drill", "--json")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert json.loads(done.stdout)["error"] == "CannotRunError"
