@@ -141,6 +141,16 @@ class Rejected(NamedTuple):
     detail: str
 
 
+_SEEN = """
+SELECT
+    EXISTS (SELECT 1 FROM matches AS m WHERE m.match = %(match)s)
+    OR EXISTS (SELECT 1 FROM parked AS p WHERE p.match = %(match)s)
+    OR EXISTS (
+        SELECT 1 FROM dead_letters AS d
+        WHERE coalesce(convert_to(d.match, 'UTF8'), d.record_key) = convert_to(%(match)s::text, 'UTF8')
+    )
+"""
+
 _GROUPS = """
 SELECT d.reason, t.name, count(*), count(DISTINCT d.match), min(d.rejected_at), max(d.rejected_at)
 FROM dead_letters AS d
@@ -352,6 +362,11 @@ class DeadLetters:
         asked = {"topics": topics, "partitions": partitions, "offsets": offsets}
         rows = self._connection.execute(_REJECTED, asked).fetchall()
         return {Origin(*row[:3]): Rejected(*row[3:]) for row in rows}
+
+    def has_seen(self, match: str) -> bool:
+        """Whether anything came of a match: an event, a dead letter, or one that is parked."""
+        row = self._connection.execute(_SEEN, {"match": match}).fetchone()
+        return row is not None and bool(row[0])
 
     def parked_origins(self, origins: Sequence[Origin]) -> set[Origin]:
         """Of these origins, those whose events are parked."""

@@ -37,6 +37,10 @@ def audit(
     """Compare Kafka, Postgres and Redis, match by match; return the exit status."""
     errors = Console(stderr=True)
     if follow:
+        if ledger is not None or settle or match is not None or outlets:
+            errors.print("--follow looks at all that is appended: --ledger, --settle, --match and --outlets")
+            errors.print("belong to an audit that ends.")
+            return COULD_NOT_RUN
         return _follow(errors, json)
     # Lists of rows come and go by the ten thousand; there are no cycles to find.
     gc.set_threshold(100_000, 50, 50)

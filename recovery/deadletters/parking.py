@@ -31,6 +31,10 @@ def park(
     *,
     because: Annotated[str, Parameter(help="Why, for whoever sees it waiting.")] = "",
     within: Annotated[str, Parameter(help="Wait so long for the lane's answer.")] = "30s",
+    unseen: Annotated[
+        bool,
+        Parameter(negative=(), help="Also a match that nothing has come of: its first event waits, too."),
+    ] = False,
     dry_run: _DryRun = False,
     yes: _Yes = False,
     json: _Json = False,
@@ -41,12 +45,18 @@ def park(
     still; all others go on. Park a match before you correct and redrive a dead letter that later events build
     upon: what is redriven meanwhile waits in front of the others.
 
-    Exit status: 0 it is parked; 1 nobody said yes, or no lane answered in time; 2 it could not run.
+    Exit status: 0 it is parked; 1 nothing has come of such a match, nobody said yes, or no lane answered in
+    time; 2 it could not run.
     """
 
     def work(errors: Console) -> int:
         seconds = length_of("--within", within).total_seconds()
         with opened_desk() as (settings, desk):
+            if not unseen and not desk.has_seen(match):
+                raise RefusedError(
+                    f"Nothing has come of a match {match!r} so far: is it written like that? --unseen parks"
+                    " it all the same, before its first event."
+                )
             if dry_run:
                 return _would(PARK, match, settings, _standing(desk, match), json)
             confirm(f"Park {match}? Fans see it stand still until it is released.", yes, errors)

@@ -110,3 +110,10 @@ def test_it_tells_what_an_operator_asks_it_to(world: World, tmp_path: Path) -> N
     finally:
         process.terminate()
         assert process.wait(timeout=20) == 1
+
+
+def test_it_refuses_what_belongs_to_an_audit_that_ends() -> None:
+    argv = [sys.executable, "-m", "recovery", "audit", "--follow", "--match", "m-1"]
+    refused = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 2
+    assert "--match" in refused.stderr

@@ -27,6 +27,9 @@ def test_a_match_waits_behind_its_dead_letter_and_goes_on_after_it(desk: Desk) -
     goal = Record(value=bad, key=match.encode(), topic="broadcast-events")
     (letter,) = desk.send(Record(a_pass("p1", match=match)), goal, letters=1)
     eventually(lambda: desk.log_of(match) == ["p1"], LONG)
+    status, said = desk.type("park", f"{match}s", "--yes")
+    assert status == 1
+    assert "is it written like that" in said
     assert desk.type("park", match)[0] == 1  # nobody said yes
     assert "open" in desk.type("park", match, "--dry-run")[1]
     assert desk.type("park", match, "--because", "a goal is missing", "--yes")[0] == 0
@@ -59,7 +62,7 @@ def test_a_match_waits_behind_its_dead_letter_and_goes_on_after_it(desk: Desk) -
 
 def test_the_audit_tells_an_event_that_waits_in_an_open_match(desk: Desk) -> None:
     match = "stuck"
-    assert desk.type("park", match, "--yes")[0] == 0
+    assert desk.type("park", match, "--unseen", "--yes")[0] == 0
     desk.send(Record(a_pass("p1", match=match)))
     eventually(lambda: _waiting(desk, match) == 1, LONG)
     desk.change("UPDATE controls SET state = 'open' WHERE match = %s", match)

@@ -95,6 +95,11 @@ def test_backup_under_load_brings_a_lost_store_back(installation: Settings, call
         assert called(installation, restore).status == 1
         assert "StoreInUseError" in called(installation, restore).err
         assert "StoreInUseError" in called(installation, rewind, "enrich-0", to_oldest=True).err
+        for dry in (
+            called(installation, restore, dry_run=True),
+            called(installation, rewind, "enrich-0", to_oldest=True, dry_run=True),
+        ):
+            assert (dry.status, "StoreInUseError" in dry.err) == (1, True)
         looked = called(installation, inspect, json=True)
         assert looked.status == 0
         eventually(lambda: rows(installation) == 8_000, LONG)
