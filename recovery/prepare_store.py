@@ -16,7 +16,7 @@ import msgspec
 from cyclopts import Parameter
 
 from recovery.answers import COULD_NOT_RUN, DONE, print_json
-from recovery.lanes.holders import holder_of
+from recovery.lanes.holders import refuse_held
 from recovery.prepare import StoreInUseError, hold_store
 from recovery.refusals import refuse
 from recovery.stores.asides import name_aside, prune_asides, surplus
@@ -90,8 +90,7 @@ def prepare(
     try:
         with ExitStack() as held:
             if dry_run:
-                if holder_of(directory) is not None:
-                    raise StoreInUseError(directory)
+                refuse_held([directory])
             elif not when_told:
                 held.callback(hold_store(directory).release)
             preparation = plan(directory, partitions, shards, datetime.now(UTC))

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import msgspec
 
 from recovery.audit.receipt import Receipt
-from recovery.lanes.holders import holder_of
+from recovery.lanes.holders import refuse_held
 from recovery.lanes.state import lane_stores, shards_of, store_of
-from recovery.prepare import HeldStore, StoreInUseError, hold_store, prepare_held
+from recovery.prepare import HeldStore, hold_store, prepare_held
 from recovery.stores.asides import name_aside, prune_asides, surplus
 from settings import Settings
 from storage.lane_reads import Session
@@ -88,9 +88,7 @@ def plan_deal(settings: Settings, count: int, now: datetime) -> DealPlan:
 
 def refuse_if_held(plan: DealPlan) -> None:
     """Raise StoreInUseError when a lane has one of the stores; holds nothing."""
-    for store in (*(move.store for move in plan.moves), *plan.made):
-        if holder_of(store) is not None:
-            raise StoreInUseError(store)
+    refuse_held((*(move.store for move in plan.moves), *plan.made))
 
 
 def refuse_if_connected(sessions: Sequence[Session]) -> None:

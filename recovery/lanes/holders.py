@@ -2,7 +2,10 @@
 
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from recovery.prepare import StoreInUseError
 
 _LOCKS = Path("/proc/locks")
 
@@ -16,6 +19,13 @@ def holder_of(store: Path) -> int | None:
         return None
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     return _listed(device) or (0 if _is_locked(lock) else None)
+
+
+def refuse_held(stores: Iterable[Path]) -> None:
+    """Raise StoreInUseError when a process has one of the stores; holds nothing."""
+    for store in stores:
+        if holder_of(store) is not None:
+            raise StoreInUseError(store)
 
 
 def _listed(device: str) -> int | None:

@@ -1,6 +1,5 @@
 """`python -m recovery restore` and `rewind`."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +12,8 @@ from recovery.audit.meter import Bar
 from recovery.backup.errors import NotABackupError
 from recovery.backup.place import BackupPlace
 from recovery.backup.selection import choose, moment_of_match
-from recovery.lanes.holders import holder_of
+from recovery.lanes.holders import refuse_held
 from recovery.moments import FORMS, read_moment
-from recovery.prepare import StoreInUseError
 from recovery.refusals import EXPECTED, refuse
 from recovery.stores import restore as work
 from recovery.stores.asides import KEPT
@@ -56,7 +54,7 @@ def restore(
         plan = work.plan_restore(settings, manifest, store, stores_folder(settings), now)
         _say(plan, errors, now)
         if dry_run:
-            _refuse_in_use([Path(put.path) for put in plan.puts])
+            refuse_held(Path(put.path) for put in plan.puts)
             errors.print("Dry run: nothing was changed.")
         else:
             with Bar(errors) as meter:
@@ -74,13 +72,6 @@ def refuse_path(name: str | None) -> None:
     if name is not None and ("/" in name or Path(name).exists()):
         read_store(Path(name).absolute(), check=True)
         raise NotABackupError(name)
-
-
-def _refuse_in_use(stores: Iterable[Path]) -> None:
-    """What the real run would be refused for."""
-    for store in stores:
-        if holder_of(store) is not None:
-            raise StoreInUseError(store)
 
 
 def _say(plan: Plan, console: Console, now: datetime) -> None:
@@ -141,7 +132,7 @@ def rewind(
         if epoch is None:
             errors.print("Choose one with --to-epoch, or --to-oldest.")
         elif dry_run:
-            _refuse_in_use([path])
+            refuse_held([path])
             put = plan_put(path, epoch, now)
             errors.print(
                 f"Dry run: it would resume at {epoch}, and the store as it is would go to {put.aside}."
