@@ -68,14 +68,7 @@ def _lane(settings: Settings, lane: int, lanes: int, servers: tuple[str, ...]) -
 
 def _backup(settings: Settings, servers: tuple[str, ...]) -> Child:
     """Recovery stores, each minute, the last hour of them: 40 ms of a core at a time, 60 MB of memory."""
-    return Child(
-        name="backup",
-        argv=(sys.executable, "-m", "recovery", "backup", "run", "--every", "60s", "--keep", "60"),
-        folder=ROOT,
-        needs=servers,
-        environment=environment_of(settings),
-        steady_after=LANE_IS_STEADY_AFTER,
-    )
+    return _recovery("backup", settings, servers, "backup", "run", "--every", "60s", "--keep", "60")
 
 
 def archive(settings: Settings, servers: tuple[str, ...]) -> Child:
@@ -86,23 +79,20 @@ def archive(settings: Settings, servers: tuple[str, ...]) -> Child:
     """
     # The first a minute after the start, if none is fresh: until then the machine has enough to do.
     rhythm = ("--backup-every", "6h", "--keep", "4", "--first-after", "1m")
-    return Child(
-        name="archive",
-        argv=(sys.executable, "-m", "recovery", "postgres", "archive", *rhythm),
-        folder=ROOT,
-        needs=servers,
-        environment=environment_of(settings),
-        steady_after=LANE_IS_STEADY_AFTER,
-    )
+    return _recovery("archive", settings, servers, "postgres", "archive", *rhythm)
 
 
 def audit(settings: Settings, servers: tuple[str, ...]) -> Child:
     """Holds the live streams against the log, two seconds after two seconds, and says what is missing."""
+    return _recovery("audit", settings, servers, "audit", "--follow")
+
+
+def _recovery(name: str, settings: Settings, needs: tuple[str, ...], *arguments: str) -> Child:
     return Child(
-        name="audit",
-        argv=(sys.executable, "-m", "recovery", "audit", "--follow"),
+        name=name,
+        argv=(sys.executable, "-m", "recovery", *arguments),
         folder=ROOT,
-        needs=servers,
+        needs=needs,
         environment=environment_of(settings),
         steady_after=LANE_IS_STEADY_AFTER,
     )
