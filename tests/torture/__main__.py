@@ -104,7 +104,7 @@ def run(
         return COULD_NOT_RUN
     lasts = seconds if seconds is not None else actions * _EACH_SECONDS
     try:
-        chosen = {int(number) for number in step.split(",")} if step else set(range(1, actions + 1))
+        chosen = {int(number) for number in step.split(",")} if step else set()
     except ValueError:
         sys.stderr.write(f"--step: {step!r} is no list of numbers; say 3,7,12\n")
         return COULD_NOT_RUN
