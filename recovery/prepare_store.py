@@ -15,15 +15,15 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
-from recovery.answers import COULD_NOT_RUN, print_json
+from recovery.answers import COULD_NOT_RUN, Refusal, print_json, tell_refusal
 from recovery.lanes.holders import holder_of
 from recovery.prepare import StoreInUseError, hold_store
 from recovery.stores.asides import name_aside, prune_asides, surplus
-from storage.recovery_store import StoreError, delete_unclosed, read_store
+from storage.recovery_store import delete_unclosed, read_store
 from storage.store_contents import read_contents
+from storage.store_errors import StoreError, StoreForeignError, StoreMissingError, StoreUnreadableError
 
 PREPARED, NOT_PREPARED = 0, 1
-_REMEDY = "Restore a copy of it; a lane of enrich can also do without: delete the directory."
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +89,8 @@ def prepare(
     directory = directory.absolute()
     shards = frozenset(keys.split(",")) if keys else frozenset()
     try:
+        if partitions < 1:
+            raise ValueError(f"--partitions {partitions}: a store has at least one")
         with ExitStack() as held:
             if dry_run:
                 if holder_of(directory) is not None:
@@ -98,12 +100,12 @@ def prepare(
             preparation = plan(directory, partitions, shards, datetime.now(UTC))
             if not dry_run:
                 preparation = carry_out(directory, preparation)
-    except StoreInUseError as error:
-        sys.stderr.write(f"{error}\n")
-        return NOT_PREPARED
-    except (StoreError, OSError, subprocess.CalledProcessError) as error:
-        sys.stderr.write(f"{error}\n{_REMEDY}\n")
-        return NOT_PREPARED
+    except (StoreInUseError, StoreError) as error:
+        _tell(error, json)
+        return COULD_NOT_RUN if isinstance(error, StoreUnreadableError) else NOT_PREPARED
+    except (ValueError, OSError, subprocess.CalledProcessError) as error:
+        _tell(error, json)
+        return COULD_NOT_RUN
     for line in preparation.warnings:
         sys.stderr.write(f"{line}\n")
     if json:
@@ -113,8 +115,13 @@ def prepare(
     return PREPARED
 
 
+def _tell(error: Exception, json: bool) -> None:
+    # As `recovery.refusals` does, which needs clients of Postgres and of object stores.
+    tell_refusal(Refusal(type(error).__name__, str(error), getattr(error, "remedy", "")), json)
+
+
 def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime) -> Preparation:
-    """Say what has to be done; raise StoreError, or FileExistsError for a folder of something else.
+    """Say what has to be done; raise StoreError, as StoreForeignError for what is no store.
 
     A store with shards of other lanes goes aside: Bytewax would end each
     start on it with an error. It came here when stores were mixed up, or
@@ -122,11 +129,12 @@ def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime
     reads on where the log says.
     """
     new = Preparation(store=str(directory), does="create", partitions=partitions, resume_epoch=1)
-    if not any(directory.glob("*.sqlite3")):
-        if directory.is_dir() and any(directory.iterdir()):
-            raise FileExistsError(f"{directory} has other things in it")
+    if directory.is_file():
+        raise StoreForeignError(directory, "it is a file")
+    try:
+        store = read_store(directory)
+    except StoreMissingError:
         return new
-    store = read_store(directory)
     if shards:
         contents = read_contents(directory, store)
         if foreign := (contents.offsets.keys() | contents.places.keys()) - shards:
