@@ -119,7 +119,10 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration like 30s, 200ms or 1h")
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than any calendar") from None
 
 
 def _decode_hook(kind: Any, value: Any) -> Any:

@@ -26,6 +26,8 @@ def read_moment(option: str, text: str, now: datetime) -> datetime:
     text = text.strip()
     try:
         return now - parse_duration(text)
+    except OverflowError:
+        raise UnreadableMomentError(option, text, "that long ago there was no calendar") from None
     except ValueError:
         pass
     try:

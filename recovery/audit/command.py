@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -9,15 +10,17 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
+from recovery.answers import remark
 from recovery.audit.follow_command import follow as follow_log
 from recovery.audit.ledger import LedgerUnreadableError
 from recovery.audit.meter import Bar
 from recovery.audit.run import Asked, run_audit
 from recovery.audit.servers import CannotRunError
 from recovery.audit.table import show
+from recovery.refusals import refuse
 from settings import SettingsError, load, parse_duration
 
-CLEAN, DIFFERENT, COULD_NOT_RUN = 0, 1, 2
+CLEAN, DIFFERENT = 0, 1
 
 
 def audit(
@@ -41,16 +44,13 @@ def audit(
     # Lists of rows come and go by the ten thousand; there are no cycles to find.
     gc.set_threshold(100_000, 50, 50)
     try:
-        asked = Asked(ledger, parse_duration(settle) if settle else None, match, first, outlets)
+        if first < 0:
+            raise ValueError(f"--first {first}: show none (0) or more")
+        asked = Asked(ledger, _settle(settle), match, first, outlets)
         with Bar(errors) as meter:
             receipt = run_audit(load(), asked, meter)
-    except CannotRunError as error:
-        errors.print(f"The audit could not run. {error.part}: {error.reason}", markup=False)
-        errors.print(error.remedy, markup=False)
-        return COULD_NOT_RUN
-    except (SettingsError, LedgerUnreadableError, OSError, ValueError) as error:
-        errors.print(f"The audit could not run. {error}", markup=False)
-        return COULD_NOT_RUN
+    except (CannotRunError, SettingsError, LedgerUnreadableError, OSError, ValueError) as error:
+        return _refuse(error, json)
     if json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(receipt), indent=2).decode() + "\n")
     else:
@@ -58,9 +58,20 @@ def audit(
     return CLEAN if receipt.verdict == "clean" else DIFFERENT
 
 
+def _settle(text: str | None) -> timedelta | None:
+    try:
+        return parse_duration(text) if text else None
+    except ValueError as error:
+        raise ValueError(f"--settle {text}: {error}") from None
+
+
 def _follow(errors: Console, json: bool) -> int:
     try:
         return follow_log(load(), json, errors)
     except SettingsError as error:
-        errors.print(f"The audit could not run. {error}", markup=False)
-        return COULD_NOT_RUN
+        return _refuse(error, json)
+
+
+def _refuse(error: Exception, json: bool) -> int:
+    remark("The audit could not run.")
+    return refuse(error, json)

@@ -16,7 +16,7 @@ from recovery.deadletters.plan import REFUSED as WILL_BE_REFUSED
 from recovery.deadletters.plan import Step
 from recovery.deadletters.printing import show_letter, show_list, show_plan, show_result
 from recovery.deadletters.redrive import HELD_BACK, Result, Ways, redrive, steps_of, target
-from recovery.deadletters.selection import Selection, length_of, wanted_by
+from recovery.deadletters.selection import Selection, length_of, number_of, wanted_by
 from recovery.deadletters.sending import RawProducer
 from schemas.validation import Rejection, parse
 from storage.dead_letters import (
@@ -60,21 +60,22 @@ def list_letters(
     A settled letter became an event or a repeat of one, was refused again (as a letter of its own), or was
     discarded: --every shows those too.
 
-    Exit status: 0 done; 1 an option names nothing that could be there; 2 the database is out of reach.
+    Exit status: 0 done; 2 an option names nothing that could be there, or the database is out of reach.
     """
 
     def work(_: Console) -> int:
         states = STATES if every else Wanted().states
         wanted = wanted_by(select, (), datetime.now(UTC), states)
+        shown = number_of("--newest", newest, 0)
         with opened_desk() as (_settings, desk):
-            groups, lines = desk.groups(wanted), desk.newest(wanted, newest)
+            groups, lines = desk.groups(wanted), desk.newest(wanted, shown)
         if json:
             write_json({"groups": [g._asdict() for g in groups], "newest": [n._asdict() for n in lines]})
         else:
             show_list(groups, lines, Console())
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 @app.command
@@ -83,10 +84,11 @@ def show(letter: int, *, json: _Json = False) -> int:
 
     JSON is laid out for reading, anything else as hex. With --json bytes are base64.
 
-    Exit status: 0 done; 1 no such letter; 2 the database is out of reach.
+    Exit status: 0 done; 1 no such letter; 2 no number of a letter, or the database is out of reach.
     """
 
     def work(_: Console) -> int:
+        number_of("letter", letter, 1)
         with opened_desk() as (_settings, desk):
             found, history = _find(desk, letter), desk.history(letter)
         if json:
@@ -95,7 +97,7 @@ def show(letter: int, *, json: _Json = False) -> int:
             show_letter(found, history, Console())
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 @app.command
@@ -122,6 +124,7 @@ def edit(
     """
 
     def work(_: Console) -> int:
+        number_of("letter", letter, 1)
         with opened_desk() as (_settings, desk):
             desk.work_alone()
             found = _find(desk, letter)
@@ -150,7 +153,7 @@ def edit(
                 console.print(f"Send it: python -m recovery deadletters redrive {letter}")
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 def _corrected(found: Letter, assignments: tuple[str, ...], file: Path | None) -> bytes:
@@ -288,7 +291,7 @@ def discard(
             )
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 def _chosen(letters: tuple[int, ...], select: Selection, again: bool) -> Wanted:

@@ -53,7 +53,7 @@ def park(
             _tell(desk, settings, PARK, match, because, seconds)
             return _say(desk, match, json)
 
-    return run(work)
+    return run(work, json)
 
 
 def release(
@@ -89,7 +89,7 @@ def release(
                 _wait_until_open(desk, match, before.waiting, until, meter)
             return _say(desk, match, json)
 
-    return run(work)
+    return run(work, json)
 
 
 def parked(*, json: _Json = False) -> int:
@@ -107,7 +107,7 @@ def parked(*, json: _Json = False) -> int:
             show_parked(matches, Console())
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 def _standing(desk: DeadLetters, match: str) -> ParkedMatch | None:

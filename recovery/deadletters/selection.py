@@ -13,6 +13,8 @@ from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE
 from settings import parse_duration
 from storage.dead_letters import UNSETTLED, Wanted
 
+_MOST = 2**63 - 1  # a bigint
+
 
 class SelectionError(ValueError):
     """What was asked for names nothing that could be there."""
@@ -49,7 +51,7 @@ def wanted_by(
         if reason not in REASONS:
             raise SelectionError("--reason", reason, f"the reasons are {', '.join(REASONS)}")
     return Wanted(
-        letters=letters,
+        letters=[number_of("letter", letter, 1) for letter in letters],
         reasons=selection.reason,
         topics=[_topic(source) for source in selection.source],
         match=selection.match,
@@ -57,6 +59,13 @@ def wanted_by(
         until=_moment("--until", selection.until, now),
         states=states,
     )
+
+
+def number_of(option: str, number: int, least: int) -> int:
+    """A number that the database can look for; raise SelectionError."""
+    if not least <= number <= _MOST:
+        raise SelectionError(option, str(number), f"say a number from {least} to {_MOST}")
+    return number
 
 
 def length_of(option: str, text: str) -> timedelta:

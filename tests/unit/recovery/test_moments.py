@@ -17,7 +17,9 @@ def test_a_moment_is_so_long_ago_or_a_time_with_its_zone(text: str) -> None:
     assert read_moment("--as-of", text, NOW) == NOW - timedelta(minutes=10)
 
 
-@pytest.mark.parametrize(("text", "said"), [("yesterday", "10m"), ("2026-05-30 12:00", "whose time")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("yesterday", "10m"), ("2026-05-30 12:00", "whose time"), ("1000000d", "no calendar")]
+)
 def test_what_could_mean_several_moments_is_refused(text: str, said: str) -> None:
     with pytest.raises(UnreadableMomentError, match=said) as refused:
         read_moment("--as-of", text, NOW)
