@@ -142,7 +142,7 @@ def verify(
 
 def _to_verify(place: BackupPlace, every: bool) -> list[str]:
     listed = place.listed()
-    if every:
+    if every and listed:
         return [backup.name for backup in listed]
     complete = [backup.name for backup in listed if backup.is_complete]
     if complete:
