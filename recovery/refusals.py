@@ -61,7 +61,10 @@ def refusal_of(error: Exception) -> Refusal:
     """Its name, its reason in letters that any terminal prints, and what to do."""
     if isinstance(error, psycopg.Error):
         lines = str(error).strip().splitlines() or ["no answer"]
-        return Refusal(type(error).__name__, f"PostgreSQL: {_printable(lines[0])}", _POSTGRES_AWAY)
+        # What the server itself says has a state; without one nobody has answered.
+        is_away = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+        where = "PostgreSQL cannot be reached" if is_away else "PostgreSQL"
+        return Refusal(type(error).__name__, f"{where}: {_printable(lines[0])}", _POSTGRES_AWAY)
     return Refusal(type(error).__name__, _printable(str(error)), getattr(error, "remedy", ""))
 
 

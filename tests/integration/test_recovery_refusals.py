@@ -61,3 +61,13 @@ def test_what_nobody_can_mean_is_named_with_its_reason(
     assert named in refusal["reason"]
     assert len(refusal["reason"]) > len(named) + 10
     assert "\n" not in refusal["reason"]
+
+
+def test_a_database_that_is_down_is_not_taken_for_the_place_of_backups(type_in: Type) -> None:
+    status, out, err = type_in("restore", "--match", "m", "--at", "05:00", "--json")
+    refusal = json.loads(out)
+    assert (status, refusal["error"]) == (2, "OperationalError")
+    assert "PostgreSQL cannot be reached" in refusal["reason"]
+    assert "TOUCHLINE_POSTGRES" in refusal["remedy"]
+    assert "AWS" not in err
+    assert "TOUCHLINE_BACKUP" not in err
