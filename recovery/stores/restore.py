@@ -13,7 +13,8 @@ from recovery.backup.errors import StoreNotInBackupError
 from recovery.backup.manifest import Manifest, StoreEntry
 from recovery.backup.place import BackupPlace
 from recovery.backup.verify import fetch_store
-from recovery.prepare import hold_store
+from recovery.lanes.holders import holder_of
+from recovery.prepare import StoreInUseError, hold_store
 from recovery.stores.asides import name_aside, prune_asides, surplus
 from recovery.stores.inspection import ahead
 from recovery.stores.looks import KafkaLook, LogLook, Unknown, look_at_kafka, look_at_log
@@ -53,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cut_at: datetime
     puts: list[Put]
     cost: Cost
+    is_done: bool = False
 
 
 def plan_restore(
@@ -131,6 +133,13 @@ def _other_lives(manifest: Manifest, kafka: KafkaLook) -> Iterator[str]:
     for topic in kafka.topics:
         if lives.get(topic.topic, topic.topic_id) != topic.topic_id:
             yield f"topic {topic.topic} was made anew since the backup: the lane will stop and say so"
+
+
+def refuse_if_held(paths: Sequence[Path]) -> None:
+    """Raise StoreInUseError as `holding` would, and hold nothing."""
+    for path in paths:
+        if holder_of(path) is not None:
+            raise StoreInUseError(path)
 
 
 @contextmanager
