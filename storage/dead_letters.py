@@ -361,6 +361,10 @@ class DeadLetters:
         """The matches that are parked or being released."""
         return parking.parked_matches(self._connection)
 
+    def is_seen(self, match: str) -> bool:
+        """Whether an event or a dead letter of a match ever came."""
+        return parking.is_seen(self._connection, match)
+
     def obeyed(self, origin: Origin) -> parking.Obeyed | None:
         """What became of a control record; None while no lane has read it."""
         return parking.obeyed(self._connection, origin)

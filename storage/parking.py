@@ -88,6 +88,16 @@ WHERE last.state <> 'open'
 ORDER BY last.match
 """
 
+# What is too malformed to name its match counts as of the match that its key names.
+_IS_SEEN = """
+SELECT
+    EXISTS (SELECT 1 FROM matches AS m WHERE m.match = %(match)s)
+    OR EXISTS (
+        SELECT 1 FROM dead_letters AS d
+        WHERE coalesce(convert_to(d.match, 'UTF8'), d.record_key) = convert_to(%(match)s::text, 'UTF8')
+    )
+"""
+
 # A topic that was recreated has the same offsets again: its newest life is the one that is written to.
 _OBEYED = """
 SELECT c.state, c.obeyed_at FROM controls AS c
@@ -130,6 +140,12 @@ def leave(connection: psycopg.Connection, waiting: Sequence[Waiting]) -> None:
 def parked_matches(connection: psycopg.Connection) -> list[ParkedMatch]:
     """All matches that are parked or being released."""
     return [ParkedMatch(*row) for row in connection.execute(_PARKED_MATCHES)]
+
+
+def is_seen(connection: psycopg.Connection, match: str) -> bool:
+    """Whether an event or a dead letter of a match ever came; not yet for what no lane has read."""
+    row = connection.execute(_IS_SEEN, {"match": match}).fetchone()
+    return row is not None and row[0]
 
 
 def obeyed(connection: psycopg.Connection, origin: Origin) -> Obeyed | None:

@@ -31,6 +31,9 @@ def park(
     *,
     because: Annotated[str, Parameter(help="Why, for whoever sees it waiting.")] = "",
     within: Annotated[str, Parameter(help="Wait so long for the lane's answer.")] = "30s",
+    unseen: Annotated[
+        bool, Parameter(negative=(), help="Also a match of which nothing came yet: from its first event on.")
+    ] = False,
     dry_run: _DryRun = False,
     yes: _Yes = False,
     json: _Json = False,
@@ -41,14 +44,23 @@ def park(
     still; all others go on. Park a match before you correct and redrive a dead letter that later events build
     upon: what is redriven meanwhile waits in front of the others.
 
-    Exit status: 0 it is parked; 1 nobody said yes, or no lane answered in time; 2 it could not run.
+    A match of which no event and no dead letter ever came is refused, as its id may be mistyped.
+
+    Exit status: 0 it is parked; 1 the log has never seen it, nobody said yes, or no lane answered in time;
+    2 it could not run.
     """
 
     def work(errors: Console) -> int:
         seconds = length_of("--within", within).total_seconds()
         with opened_desk() as (settings, desk):
+            standing = _standing(desk, match)
+            if not unseen and standing is None and not desk.is_seen(match):
+                raise RefusedError(
+                    f"The log has never seen a match {match}: look at how it is spelled. To let it wait from"
+                    " its first event on, say --unseen. Nothing was done."
+                )
             if dry_run:
-                return _would(PARK, match, settings, _standing(desk, match), json)
+                return _would(PARK, match, settings, standing, json)
             confirm(f"Park {match}? Fans see it stand still until it is released.", yes, errors)
             _tell(desk, settings, PARK, match, because, seconds)
             return _say(desk, match, json)
