@@ -2,7 +2,6 @@
 
 import gc
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +16,9 @@ from recovery.audit.meter import Bar
 from recovery.audit.run import Asked, run_audit
 from recovery.audit.servers import CannotRunError
 from recovery.audit.table import show
+from recovery.moments import read_length
 from recovery.refusals import refuse
-from settings import SettingsError, load, parse_duration
+from settings import SettingsError, load
 
 CLEAN, DIFFERENT = 0, 1
 
@@ -46,7 +46,8 @@ def audit(
     try:
         if first < 0:
             raise ValueError(f"--first {first}: show none (0) or more")
-        asked = Asked(ledger, _settle(settle), match, first, outlets)
+        within = read_length("--settle", settle) if settle else None
+        asked = Asked(ledger, within, match, first, outlets)
         with Bar(errors) as meter:
             receipt = run_audit(load(), asked, meter)
     except (CannotRunError, SettingsError, LedgerUnreadableError, OSError, ValueError) as error:
@@ -56,13 +57,6 @@ def audit(
     else:
         show(receipt, Console())
     return CLEAN if receipt.verdict == "clean" else DIFFERENT
-
-
-def _settle(text: str | None) -> timedelta | None:
-    try:
-        return parse_duration(text) if text else None
-    except ValueError as error:
-        raise ValueError(f"--settle {text}: {error}") from None
 
 
 def _follow(errors: Console, json: bool) -> int:
