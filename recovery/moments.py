@@ -1,6 +1,6 @@
-"""How a command line names a moment: one way to read it, for every command."""
+"""How a command line names a moment, or a length of time: one way to read it, for every command."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from settings import parse_duration
 
@@ -8,7 +8,7 @@ FORMS = "10m (ago), or 2026-05-30T21:04:05Z with its zone (Z, +02:00)"
 
 
 class UnreadableMomentError(ValueError):
-    """A text is no moment, or does not say whose time it is."""
+    """A text is no moment or length of time, or does not say whose time it is."""
 
     def __init__(self, option: str, text: str, reason: str) -> None:
         super().__init__(f"{option} {text}: {reason}")
@@ -37,3 +37,11 @@ def read_moment(option: str, text: str, now: datetime) -> datetime:
     if moment.tzinfo is None:
         raise UnreadableMomentError(option, text, f"say whose time it is, as in {text}Z or {text}+02:00")
     return moment
+
+
+def read_length(option: str, text: str) -> timedelta:
+    """Read `30s`; raise UnreadableMomentError."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UnreadableMomentError(option, text, f"{error}; say 30s, 5m or 2h") from None

@@ -15,14 +15,13 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
-from recovery.answers import COULD_NOT_RUN, DONE, print_json
+from recovery.answers import COULD_NOT_RUN, DONE, REFUSED, Refusal, print_json, tell_refusal
 from recovery.lanes.holders import refuse_held
 from recovery.prepare import StoreInUseError, hold_store
-from recovery.refusals import refuse
 from recovery.stores.asides import name_aside, prune_asides, surplus
-from storage.recovery_store import StoreError, delete_unclosed, read_store
+from storage.recovery_store import delete_unclosed, read_store
 from storage.store_contents import read_contents
-from storage.store_errors import StoreForeignError
+from storage.store_errors import StoreError, StoreForeignError, StoreMissingError, StoreUnreadableError
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +87,8 @@ def prepare(
     directory = directory.absolute()
     shards = frozenset(keys.split(",")) if keys else frozenset()
     try:
+        if partitions < 1:
+            raise ValueError(f"--partitions {partitions}: a store has at least one")
         with ExitStack() as held:
             if dry_run:
                 refuse_held([directory])
@@ -96,8 +97,12 @@ def prepare(
             preparation = plan(directory, partitions, shards, datetime.now(UTC))
             if not dry_run:
                 preparation = carry_out(directory, preparation)
-    except (StoreInUseError, StoreError, OSError, subprocess.CalledProcessError) as error:
-        return refuse(error, json)
+    except (StoreInUseError, StoreError) as error:
+        _tell(error, json)
+        return COULD_NOT_RUN if isinstance(error, StoreUnreadableError) else REFUSED
+    except (ValueError, OSError, subprocess.CalledProcessError) as error:
+        _tell(error, json)
+        return COULD_NOT_RUN
     for line in preparation.warnings:
         sys.stderr.write(f"{line}\n")
     if json:
@@ -107,8 +112,13 @@ def prepare(
     return DONE
 
 
+def _tell(error: Exception, json: bool) -> None:
+    # As `recovery.refusals` does, which needs clients of Postgres and of object stores.
+    tell_refusal(Refusal(type(error).__name__, str(error), getattr(error, "remedy", "")), json)
+
+
 def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime) -> Preparation:
-    """Say what has to be done; raise StoreError.
+    """Say what has to be done; raise StoreError, as StoreForeignError for what is no store.
 
     A store with shards of other lanes goes aside: Bytewax would end each
     start on it with an error. It came here when stores were mixed up, or
@@ -116,11 +126,12 @@ def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime
     reads on where the log says.
     """
     new = Preparation(store=str(directory), does="create", partitions=partitions, resume_epoch=1)
-    if not any(directory.glob("*.sqlite3")):
-        if directory.is_dir() and any(directory.iterdir()):
-            raise StoreForeignError(directory, "there are other things in it, and no partition")
+    if directory.is_file():
+        raise StoreForeignError(directory, "it is a file")
+    try:
+        store = read_store(directory)
+    except StoreMissingError:
         return new
-    store = read_store(directory)
     if shards:
         contents = read_contents(directory, store)
         if foreign := (contents.offsets.keys() | contents.places.keys()) - shards:

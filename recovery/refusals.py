@@ -1,12 +1,10 @@
 """How commands say what they could not do: one form, and the exit status that goes with it."""
 
-import sys
 from collections.abc import Callable
 
-import msgspec
 import psycopg
 
-from recovery.answers import COULD_NOT_RUN, REFUSED, remark
+from recovery.answers import COULD_NOT_RUN, REFUSED, Refusal, tell_refusal
 from recovery.backup.errors import BackupError, PlaceError
 from recovery.postgres.errors import (
     PlaceUnavailableError,
@@ -40,14 +38,6 @@ _REFUSED = (BackupError, PostgresBackupError, StoreError, StoreInUseError)
 _POSTGRES_AWAY = "TOUCHLINE_POSTGRES holds the address of PostgreSQL; ./dev status shows the local one."
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """What `--json` prints instead of a result."""
-
-    error: str  # the error's name
-    reason: str
-    remedy: str
-
-
 def concluded(work: Callable[[], int], json: bool) -> int:
     """Do the work of a command; say what stopped it, and return the exit status."""
     try:
@@ -58,12 +48,7 @@ def concluded(work: Callable[[], int], json: bool) -> int:
 
 def refuse(error: Exception, json: bool) -> int:
     """Say why on stderr, and on stdout too for a program; return the exit status."""
-    refusal = _refusal(error)
-    if json:
-        sys.stdout.buffer.write(msgspec.json.encode(refusal) + b"\n")
-    remark(f"{refusal.error}: {refusal.reason}")
-    if refusal.remedy:
-        remark(refusal.remedy)
+    tell_refusal(refusal_of(error), json)
     return status_of(error)
 
 
@@ -72,10 +57,14 @@ def status_of(error: Exception) -> int:
     return REFUSED if isinstance(error, _REFUSED) and not isinstance(error, _COULD_NOT) else COULD_NOT_RUN
 
 
-def _refusal(error: Exception) -> Refusal:
+def refusal_of(error: Exception) -> Refusal:
+    """Its name, its reason in letters that any terminal prints, and what to do."""
     if isinstance(error, psycopg.Error):
         lines = str(error).strip().splitlines() or ["no answer"]
-        return Refusal(type(error).__name__, f"PostgreSQL: {_printable(lines[0])}", _POSTGRES_AWAY)
+        # What the server itself says has a state; without one nobody has answered.
+        is_away = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+        where = "PostgreSQL cannot be reached" if is_away else "PostgreSQL"
+        return Refusal(type(error).__name__, f"{where}: {_printable(lines[0])}", _POSTGRES_AWAY)
     return Refusal(type(error).__name__, _printable(str(error)), getattr(error, "remedy", ""))
 
 

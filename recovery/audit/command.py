@@ -9,15 +9,18 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
+from recovery.answers import COULD_NOT_RUN, remark
 from recovery.audit.follow_command import follow as follow_log
 from recovery.audit.ledger import LedgerUnreadableError
 from recovery.audit.meter import Bar
 from recovery.audit.run import Asked, run_audit
 from recovery.audit.servers import CannotRunError
 from recovery.audit.table import show
-from settings import SettingsError, load, parse_duration
+from recovery.moments import read_length
+from recovery.refusals import refuse
+from settings import SettingsError, load
 
-CLEAN, DIFFERENT, COULD_NOT_RUN = 0, 1, 2
+CLEAN, DIFFERENT = 0, 1
 
 
 def audit(
@@ -45,16 +48,14 @@ def audit(
     # Lists of rows come and go by the ten thousand; there are no cycles to find.
     gc.set_threshold(100_000, 50, 50)
     try:
-        asked = Asked(ledger, parse_duration(settle) if settle else None, match, first, outlets)
+        if first < 0:
+            raise ValueError(f"--first {first}: show none (0) or more")
+        within = read_length("--settle", settle) if settle else None
+        asked = Asked(ledger, within, match, first, outlets)
         with Bar(errors) as meter:
             receipt = run_audit(load(), asked, meter)
-    except CannotRunError as error:
-        errors.print(f"The audit could not run. {error.part}: {error.reason}", markup=False)
-        errors.print(error.remedy, markup=False)
-        return COULD_NOT_RUN
-    except (SettingsError, LedgerUnreadableError, OSError, ValueError) as error:
-        errors.print(f"The audit could not run. {error}", markup=False)
-        return COULD_NOT_RUN
+    except (CannotRunError, SettingsError, LedgerUnreadableError, OSError, ValueError) as error:
+        return _refuse(error, json)
     if json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(receipt), indent=2).decode() + "\n")
     else:
@@ -66,5 +67,9 @@ def _follow(errors: Console, json: bool) -> int:
     try:
         return follow_log(load(), json, errors)
     except SettingsError as error:
-        errors.print(f"The audit could not run. {error}", markup=False)
-        return COULD_NOT_RUN
+        return _refuse(error, json)
+
+
+def _refuse(error: Exception, json: bool) -> int:
+    remark("The audit could not run.")
+    return refuse(error, json)

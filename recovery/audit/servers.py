@@ -83,11 +83,21 @@ def _named(where: dict[str, str]) -> Iterator[None]:
     except ShardCountError as error:
         remedy = "Set TOUCHLINE_SHARDS to the partition count: it is fixed for the life of an installation."
         raise CannotRunError("Kafka", str(error), remedy) from error
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CannotRunError("PostgreSQL", f"{where['PostgreSQL']}: {reason}", _remedy("POSTGRES")) from error
+        raise CannotRunError("PostgreSQL", f"{where['PostgreSQL']}: {reason}", _mended(error)) from error
     except redis.RedisError as error:
         raise CannotRunError("Redis", f"{where['Redis']}: {error}", _remedy("REDIS")) from error
+
+
+def _mended(error: psycopg.Error) -> str:
+    match error:
+        case psycopg.DataError():
+            return "Look at what was asked for: the server cannot read it."
+        case psycopg.ProgrammingError():
+            return "./dev up brings its tables to this version."
+        case _:
+            return _remedy("POSTGRES")
 
 
 def _remedy(variable: str) -> str:

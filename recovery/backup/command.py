@@ -3,6 +3,7 @@
 import random
 import signal
 from datetime import UTC, datetime, timedelta
+from threading import TIMEOUT_MAX
 from typing import Annotated
 
 import msgspec
@@ -20,12 +21,13 @@ from recovery.backup.errors import BackupError, BackupIncompleteError, BackupMis
 from recovery.backup.manifest import moment_of
 from recovery.backup.place import BackupPlace, Listed
 from recovery.backup.prune import Retention
+from recovery.moments import read_length
 from recovery.refusals import EXPECTED, refuse, status_of
 from recovery.schedule import Schedule
 from recovery.stores.finding import all_stores
 from recovery.stores.looks import KafkaLook, LogLook
 from recovery.stores.restore_command import refuse_path
-from settings import load, parse_duration
+from settings import load
 from storage.store_errors import StoreError
 from telemetry import log as telemetry
 
@@ -180,23 +182,31 @@ def run(
     keep: _Keep = 60,
     younger_than: _Younger = None,
     no_verify: _NoVerify = False,
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="Say what the first turn would do, and do nothing.")
+    ] = False,
+    json: Annotated[
+        bool, Parameter(negative=(), help="Print JSON: of --dry-run, and of why it could not start.")
+    ] = False,
 ) -> int:
     """Back up and prune again and again until SIGTERM; return the exit status."""
-    try:
-        settings, interval = load(), parse_duration(every)
-        if interval < timedelta(seconds=1):
-            raise ValueError(f"--every {every} is shorter than a second")
-        retention = _retention(keep, younger_than)
-        # The place itself may be away and come back; its name must be one.
-        BackupPlace(settings.backup_place)
-    except EXPECTED as error:
-        return refuse(error, json=False)
-    telemetry.configure()
 
     def now() -> datetime:
         return datetime.now(UTC)
 
-    backups = turns.StoreBackups(settings, interval, retention, now, not no_verify)
+    try:
+        settings, interval = load(), read_length("--every", every)
+        if not 1 <= interval.total_seconds() <= TIMEOUT_MAX:
+            raise ValueError(f"--every {every}: between two backups are 1s to {int(TIMEOUT_MAX)}s")
+        backups = turns.StoreBackups(settings, interval, _retention(keep, younger_than), now, not no_verify)
+        if dry_run:
+            _say(backups.next_turn(), json)
+            return DONE
+        # The place itself may be away and come back; its name must be one.
+        BackupPlace(settings.backup_place)
+    except EXPECTED as error:
+        return refuse(error, json)
+    telemetry.configure()
     schedule = Schedule(backups.turn, interval, turns.EXPECTED, turns.log, turns.FAILED, now, random.Random())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, schedule.stop)
@@ -205,10 +215,24 @@ def run(
     return DONE
 
 
+def _say(turn: turns.NextTurn, json: bool) -> None:
+    errors = Console(stderr=True)
+    if turn.stores:
+        check = " and verify it by restoring it" if turn.is_verified else ""
+        plain(errors, f"Would back up {', '.join(turn.stores)} to {turn.place}{check}.")
+    else:
+        plain(errors, "There is no recovery store yet: it would wait for the lanes to make theirs.")
+    for removal in turn.removals:
+        plain(errors, f"would remove {removal.name}: {removal.reason}")
+    plain(errors, f"Then again every {turn.every_seconds:g} s. Dry run: nothing was written.")
+    if json:
+        print_json(turn)
+
+
 def _retention(keep: int | None, younger_than: str | None) -> Retention:
     if keep is not None and keep < 1:
         raise ValueError(f"--keep {keep}: at least one backup stays")
-    return Retention(keep or 1, parse_duration(younger_than) if younger_than else timedelta())
+    return Retention(keep or 1, read_length("--younger-than", younger_than) if younger_than else timedelta())
 
 
 def plain(console: Console, text: str) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -27,6 +28,13 @@ class Listed(NamedTuple):
     name: str
     is_complete: bool
     size: int
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that a place is; None for one elsewhere."""
+    if url.startswith("file://"):
+        return Path(unquote(urlsplit(url).path))
+    return None if "://" in url else Path(url).absolute()
 
 
 class BackupPlace:

@@ -3,13 +3,18 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import msgspec
+
 from recovery.audit.meter import Silence
 from recovery.backup.create import create
 from recovery.backup.errors import BackupError, NoStoresError
-from recovery.backup.place import BackupPlace
-from recovery.backup.prune import Retention, plan, prune
+from recovery.backup.manifest import new_name
+from recovery.backup.place import BackupPlace, Listed, folder_of
+from recovery.backup.prune import Removal, Retention, plan, prune
 from recovery.schedule import FIRST_PAUSE
+from recovery.stores.finding import all_stores
 from settings import Settings
+from storage.recovery_store import read_store
 from storage.store_errors import StoreError
 from telemetry.log import Log
 
@@ -22,6 +27,16 @@ STOPPED = "backup.stopped"
 EXPECTED = (BackupError, StoreError, OSError)
 
 log = Log("backup")
+
+
+class NextTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn would do."""
+
+    place: str
+    stores: list[str]  # to be copied; none: it waits for the lanes to make theirs
+    removals: list[Removal]
+    every_seconds: float
+    is_verified: bool  # by restoring it into a scratch folder
 
 
 class StoreBackups:
@@ -40,6 +55,27 @@ class StoreBackups:
         self._retention = retention
         self._clock = clock
         self._check = check
+
+    def next_turn(self) -> NextTurn:
+        """Say what a turn would do now, and write nothing; raise StoreError, PlaceError."""
+        url, now = self._settings.backup_place, self._clock()
+        paths = all_stores(self._settings)
+        for path in paths:
+            read_store(path)
+        removals: list[Removal] = []
+        if paths:
+            folder = folder_of(url)
+            # To open a folder that is not there would make it.
+            listed = [] if folder is not None and not folder.exists() else BackupPlace(url).listed()
+            made = Listed(new_name(now), is_complete=True, size=0)
+            removals = plan([*listed, made], self._retention, now)
+        return NextTurn(
+            place=url,
+            stores=[path.name for path in paths],
+            removals=removals,
+            every_seconds=self._every.total_seconds(),
+            is_verified=self._check,
+        )
 
     def turn(self) -> timedelta:
         """Create one; return when to begin the next, from the beginning of this one."""

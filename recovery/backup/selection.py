@@ -2,9 +2,7 @@
 
 from datetime import datetime
 
-import psycopg
-
-from recovery.backup.errors import BackupMissingError, MatchClockError, NoBackupBeforeError, PlaceError
+from recovery.backup.errors import BackupMissingError, MatchClockError, NoBackupBeforeError
 from recovery.backup.manifest import Manifest
 from recovery.backup.place import BackupPlace
 from recovery.matches.clock import read_clock
@@ -12,11 +10,11 @@ from storage.match_clock import passed_at
 
 
 def moment_of_match(dsn: str, match: str, at: str) -> datetime:
-    """When the log passed a moment of the match; raise UnreadableClockError, MatchClockError, PlaceError."""
-    try:
-        moment = passed_at(dsn, match, read_clock(at).reading)
-    except psycopg.Error as error:
-        raise PlaceError("PostgreSQL", str(error).strip() or type(error).__name__) from error
+    """When the log passed a moment of the match.
+
+    Raises UnreadableClockError, MatchClockError, psycopg.Error.
+    """
+    moment = passed_at(dsn, match, read_clock(at).reading)
     if moment is None:
         raise MatchClockError(match, at)
     return moment

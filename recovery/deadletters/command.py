@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 from rich.console import Console
 
 from recovery.audit.meter import Bar
@@ -16,8 +16,9 @@ from recovery.deadletters.plan import REFUSED as WILL_BE_REFUSED
 from recovery.deadletters.plan import Step
 from recovery.deadletters.printing import show_letter, show_list, show_plan, show_result
 from recovery.deadletters.redrive import HELD_BACK, Result, Ways, redrive, steps_of, target
-from recovery.deadletters.selection import Selection, length_of, wanted_by
+from recovery.deadletters.selection import Selection, number_of, wanted_by
 from recovery.deadletters.sending import RawProducer
+from recovery.moments import read_length
 from schemas.validation import Rejection, parse
 from storage.dead_letters import (
     CORRECTED,
@@ -38,24 +39,21 @@ app = cyclopts.App(name="deadletters", version_flags=[])
 _Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 _Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 _DryRun = Annotated[bool, Parameter(negative=(), help="Print what would be done, and do nothing.")]
-_A_NUMBER = validators.Number(gte=1, lte=2**63 - 1)  # of the database's kind
-_Number = Annotated[int, Parameter(help="Numbers of letters, as `list` prints them.", validator=_A_NUMBER)]
-_OneNumber = Annotated[int, Parameter(help="Number of a letter, as `list` prints it.", validator=_A_NUMBER)]
+_Number = Annotated[int, Parameter(help="Numbers of letters, as `list` prints them.")]
+_OneNumber = Annotated[int, Parameter(help="Number of a letter, as `list` prints it.")]
 _EVERYTHING = Selection()
 
-# By import path: they work on matches, and the list of commands needs none of them.
-app.command("recovery.deadletters.parking:park", help="Let the events of a match wait until it is released.")
-app.command("recovery.deadletters.parking:release", help="Let a match go on, what waits first, in its order.")
-app.command("recovery.deadletters.parking:parked", help="Show the matches that are parked, and what waits.")
+# By import path: they work on matches.
+app.command("recovery.deadletters.parking:park")
+app.command("recovery.deadletters.parking:release")
+app.command("recovery.deadletters.parking:parked")
 
 
 @app.command(name="list")
 def list_letters(
     *,
     select: Selection = _EVERYTHING,
-    newest: Annotated[
-        int, Parameter(help="How many of the newest to show.", validator=validators.Number(gte=0, lte=10**6))
-    ] = 20,
+    newest: Annotated[int, Parameter(help="How many of the newest to show.")] = 20,
     every: Annotated[bool, Parameter(negative=(), help="Also those that are settled.")] = False,
     json: _Json = False,
 ) -> int:
@@ -64,21 +62,22 @@ def list_letters(
     A settled letter became an event or a repeat of one, was refused again (as a letter of its own), or was
     discarded: --every shows those too.
 
-    Exit status: 0 done; 1 an option names nothing that could be there; 2 the database is out of reach.
+    Exit status: 0 done; 2 an option names nothing that could be there, or the database is out of reach.
     """
 
     def work(_: Console) -> int:
         states = STATES if every else Wanted().states
         wanted = wanted_by(select, (), datetime.now(UTC), states)
+        shown = number_of("--newest", newest, 0)
         with opened_desk() as (_settings, desk):
-            groups, lines = desk.groups(wanted), desk.newest(wanted, newest)
+            groups, lines = desk.groups(wanted), desk.newest(wanted, shown)
         if json:
             write_json({"groups": [g._asdict() for g in groups], "newest": [n._asdict() for n in lines]})
         else:
             show_list(groups, lines, Console())
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 @app.command
@@ -87,10 +86,11 @@ def show(letter: _OneNumber, *, json: _Json = False) -> int:
 
     JSON is laid out for reading, anything else as hex. With --json bytes are base64.
 
-    Exit status: 0 done; 1 no such letter; 2 the database is out of reach.
+    Exit status: 0 done; 1 no such letter; 2 no number of a letter, or the database is out of reach.
     """
 
     def work(_: Console) -> int:
+        number_of("letter", letter, 1)
         with opened_desk() as (_settings, desk):
             found, history = _find(desk, letter), desk.history(letter)
         if json:
@@ -99,7 +99,7 @@ def show(letter: _OneNumber, *, json: _Json = False) -> int:
             show_letter(found, history, Console())
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 @app.command
@@ -126,6 +126,7 @@ def edit(
     """
 
     def work(_: Console) -> int:
+        number_of("letter", letter, 1)
         with opened_desk() as (_settings, desk):
             desk.work_alone()
             found = _find(desk, letter)
@@ -154,7 +155,7 @@ def edit(
                 console.print(f"Send it: python -m recovery deadletters redrive {letter}")
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 def _corrected(found: Letter, assignments: tuple[str, ...], file: Path | None) -> bytes:
@@ -190,7 +191,7 @@ def redrive_letters(
 
     def work(errors: Console) -> int:
         wanted = _chosen(letters, select, again)
-        seconds = length_of("--within", within).total_seconds()
+        seconds = read_length("--within", within).total_seconds()
         with opened_desk() as (settings, desk):
             steps = [step for chunk in steps_of(desk, wanted, settings.shards) for step in chunk]
             _refuse_if_none(desk, letters, {step.letter for step in steps})
@@ -214,7 +215,7 @@ def redrive_letters(
                         show_result(result, Console())
         return _sum_up(results, len(steps), errors, json)
 
-    return run(work)
+    return run(work, json)
 
 
 def _announcement(steps: list[Step], to_send: list[Step], places: str) -> str:
@@ -293,7 +294,7 @@ def discard(
             )
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 def _chosen(letters: tuple[int, ...], select: Selection, again: bool) -> Wanted:

@@ -9,16 +9,15 @@ from contextlib import contextmanager
 import msgspec
 from rich.console import Console
 
+from recovery.answers import COULD_NOT_RUN, DONE, REFUSED, tell_refusal
 from recovery.audit.servers import CannotRunError, naming_servers
 from recovery.deadletters.edit import CannotEditError
 from recovery.deadletters.selection import SelectionError
 from recovery.deadletters.sending import NotSentError
 from recovery.moments import UnreadableMomentError
+from recovery.refusals import refusal_of
 from settings import Settings, SettingsError, load
 from storage.dead_letters import DeadLetters, LettersBusyError
-
-DONE, REFUSED, COULD_NOT_RUN = 0, 1, 2
-_START = "Start the stack with ./dev up and look with ./dev status."
 
 
 class RefusedError(RuntimeError):
@@ -36,26 +35,24 @@ def opened_desk() -> Iterator[tuple[Settings, DeadLetters]]:
         yield settings, desk
 
 
-def run(work: Callable[[Console], int]) -> int:
-    """Run a command; say on stderr what stopped it, and return the exit status."""
+def run(work: Callable[[Console], int], json: bool = False) -> int:
+    """Run a command; say on stderr what stopped it, for a program on stdout too; return the exit status."""
     errors = Console(stderr=True)
-
-    def tell(*lines: object) -> None:
-        for line in lines:
-            errors.print(str(line), markup=False, soft_wrap=True)
-
     try:
         return work(errors)
-    except (RefusedError, SelectionError, UnreadableMomentError, CannotEditError, LettersBusyError) as error:
-        tell(error)
+    except (RefusedError, CannotEditError, LettersBusyError) as error:
+        tell_refusal(refusal_of(error), json)
         return REFUSED
-    except NotSentError as error:
-        tell(f"Kafka: {error}.", "Those that were sent stay noted as sent; run it again. " + _START)
-    except CannotRunError as error:
-        tell(f"It could not run. {error.part}: {error.reason}", error.remedy)
-    except (SettingsError, OSError) as error:
-        tell(f"It could not run. {error}")
-    return COULD_NOT_RUN
+    except (
+        CannotRunError,
+        NotSentError,
+        OSError,
+        SelectionError,
+        SettingsError,
+        UnreadableMomentError,
+    ) as error:
+        tell_refusal(refusal_of(error), json)
+        return COULD_NOT_RUN
 
 
 def who() -> str:
@@ -80,3 +77,6 @@ def confirm(question: str, yes: bool, errors: Console) -> None:
 
 def write_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+__all__ = ["DONE", "REFUSED", "RefusedError", "confirm", "opened_desk", "run", "who", "write_json"]

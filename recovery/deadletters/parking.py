@@ -10,8 +10,8 @@ from rich.console import Console
 from recovery.audit.meter import Bar, Meter
 from recovery.deadletters.desk import DONE, REFUSED, RefusedError, confirm, opened_desk, run, who, write_json
 from recovery.deadletters.printing import show_parked
-from recovery.deadletters.selection import length_of
 from recovery.deadletters.sending import RawProducer
+from recovery.moments import read_length
 from schemas.control import CONTROL_TOPIC, PARK, RELEASE, ControlRecord, Kind
 from schemas.letters import Origin
 from schemas.partitioning import partition_of
@@ -50,20 +50,21 @@ def park(
     """
 
     def work(errors: Console) -> int:
-        seconds = length_of("--within", within).total_seconds()
+        seconds = read_length("--within", within).total_seconds()
         with opened_desk() as (settings, desk):
-            if not unseen and not desk.has_seen(match):
+            standing = _standing(desk, match)
+            if not unseen and standing is None and not desk.has_seen(match):
                 raise RefusedError(
                     f"Nothing has come of a match {match!r} so far: is it written like that? --unseen parks"
                     " it all the same, before its first event."
                 )
             if dry_run:
-                return _would(PARK, match, settings, _standing(desk, match), json)
+                return _would(PARK, match, settings, standing, json)
             confirm(f"Park {match}? Fans see it stand still until it is released.", yes, errors)
             _tell(desk, settings, PARK, match, because, seconds)
             return _say(desk, match, json)
 
-    return run(work)
+    return run(work, json)
 
 
 def release(
@@ -85,7 +86,7 @@ def release(
     """
 
     def work(errors: Console) -> int:
-        seconds = length_of("--within", within).total_seconds()
+        seconds = read_length("--within", within).total_seconds()
         with opened_desk() as (settings, desk):
             before = _standing(desk, match)
             if before is None:
@@ -99,7 +100,7 @@ def release(
                 _wait_until_open(desk, match, before.waiting, until, meter)
             return _say(desk, match, json)
 
-    return run(work)
+    return run(work, json)
 
 
 def parked(*, json: _Json = False) -> int:
@@ -117,7 +118,7 @@ def parked(*, json: _Json = False) -> int:
             show_parked(matches, Console())
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 def _standing(desk: DeadLetters, match: str) -> ParkedMatch | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -10,8 +10,9 @@ from cyclopts import Parameter
 from recovery.moments import FORMS, read_moment
 from schemas.letters import REASONS
 from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE
-from settings import parse_duration
 from storage.dead_letters import UNSETTLED, Wanted
+
+_MOST = 2**63 - 1  # a bigint
 
 
 class SelectionError(ValueError):
@@ -49,7 +50,7 @@ def wanted_by(
         if reason not in REASONS:
             raise SelectionError("--reason", reason, f"the reasons are {', '.join(REASONS)}")
     return Wanted(
-        letters=letters,
+        letters=[number_of("letter", letter, 1) for letter in letters],
         reasons=selection.reason,
         topics=[_topic(source) for source in selection.source],
         match=selection.match,
@@ -59,12 +60,11 @@ def wanted_by(
     )
 
 
-def length_of(option: str, text: str) -> timedelta:
-    """A duration as it is typed; raise SelectionError."""
-    try:
-        return parse_duration(text)
-    except ValueError:
-        raise SelectionError(option, text, "say 30s, 5m or 2h") from None
+def number_of(option: str, number: int, least: int) -> int:
+    """A number that the database can look for; raise SelectionError."""
+    if not least <= number <= _MOST:
+        raise SelectionError(option, str(number), f"say a number from {least} to {_MOST}")
+    return number
 
 
 def _topic(source: str) -> str:

@@ -19,8 +19,13 @@ _SETTLED_WITHIN_SECONDS = 10
 class NotSentError(RuntimeError):
     """Kafka has not acknowledged a record: it may be there or not, and sending it again is safe."""
 
+    remedy = (
+        "Those that were sent stay noted as sent; run it again. Start the stack with ./dev up and look with"
+        " ./dev status."
+    )
+
     def __init__(self, topic: str, reason: str) -> None:
-        super().__init__(f"a record for {topic} was not acknowledged: {reason}")
+        super().__init__(f"Kafka: a record for {topic} was not acknowledged: {reason}")
         self.topic = topic
 
 

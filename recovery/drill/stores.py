@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from recovery.answers import DONE, REFUSED
+from recovery.answers import DONE, REFUSED, Refusal
 from recovery.backup.errors import BackupMissingError, NoBackupBeforeError
 from recovery.drill.beside import Beside, BesideFailedError, Ran
-from recovery.refusals import Refusal
 
 # Nothing to restore is no fault: the log says where lanes read on. Any other refusal is one.
 _NOTHING_THERE = (BackupMissingError.__name__, NoBackupBeforeError.__name__)

@@ -95,6 +95,8 @@ def deal_shards(
         plan = plan_deal(settings, count, datetime.now(UTC))
         if plan.before == count == len(plan.moves):
             errors.print(f"The shards are dealt to {count} already: nothing to do.")
+            if json:
+                print_json(dealt(plan._replace(moves=[], made=[], shards=[]), is_done=not dry_run))
             return DONE
         for line in _steps(plan, dry_run):
             errors.print(line, markup=False)
@@ -104,17 +106,10 @@ def deal_shards(
             done = dealt(plan, is_done=False)
         else:
             done = _deal(settings, plan, errors)
-    except CannotRunError as error:
-        errors.print(f"The audit could not run. {error.part}: {error.reason}", markup=False)
-        errors.print(error.remedy, markup=False)
-        return COULD_NOT_RUN
-    except psycopg.Error as error:
-        errors.print(f"PostgreSQL did not answer: {_said(error)}", markup=False)
-        return COULD_NOT_RUN
     except (DealRefusedError, StoreInUseError) as error:
         refuse(error, json)
         return REFUSED
-    except (PrepareError, SettingsError, OSError) as error:
+    except (CannotRunError, PrepareError, SettingsError, OSError, psycopg.Error) as error:
         return refuse(error, json)
     if json:
         print_json(done)

@@ -1,7 +1,6 @@
 """`python -m recovery match`: the composition root of the match time machine."""
 
 import gc
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -11,17 +10,18 @@ import psycopg
 from cyclopts import Parameter
 from rich.console import Console
 
+from recovery.answers import DONE, REFUSED, print_json
 from recovery.audit.meter import Bar, Meter
 from recovery.matches.clock import AmbiguousClockError, UnreadableClockError, read_clock
 from recovery.matches.history import Cut, Logged, SeqGapError, look
 from recovery.matches.telling import Telling, tell
 from recovery.matches.view import show
 from recovery.moments import FORMS, UnreadableMomentError, read_moment
+from recovery.refusals import refuse
 from schemas.live import decode_live
 from settings import Settings, SettingsError, load
 from storage.match_history import MatchHistory, MatchPlace
 
-SHOWN, REFUSED, COULD_NOT_RUN = 0, 1, 2
 _SUGGESTED = 5
 _STEP = 1_000
 
@@ -68,26 +68,24 @@ def match(
         asked, cut = read_cut(at, as_of, seq, datetime.now(UTC))
         with Bar(errors) as meter:
             telling = look_at(load(), match, asked, cut, meter)
+    except (AmbiguousClockError, MatchRetiredError, MatchUnknownError) as error:
+        refuse(error, json)
+        return REFUSED
     except (
-        AmbiguousClockError,
-        MatchRetiredError,
-        MatchUnknownError,
+        SettingsError,
+        SeqGapError,
         UnreadableClockError,
         UnreadableCutError,
         UnreadableMomentError,
+        psycopg.Error,
+        msgspec.MsgspecError,
     ) as error:
-        errors.print(str(error), markup=False, highlight=False)
-        return REFUSED
-    except (SettingsError, SeqGapError, psycopg.Error, msgspec.MsgspecError) as error:
-        errors.print(f"The match could not be read. {error}", markup=False, highlight=False)
-        if isinstance(error, psycopg.OperationalError):
-            errors.print("Start the stack with ./dev up; elsewhere TOUCHLINE_POSTGRES holds its address.")
-        return COULD_NOT_RUN
+        return refuse(error, json)
     if json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(telling), indent=2).decode() + "\n")
+        print_json(telling)
     else:
         show(telling, Console())
-    return SHOWN
+    return DONE
 
 
 Way = Literal["at", "as_of", "seq", "head"]

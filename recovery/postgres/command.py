@@ -227,13 +227,13 @@ def prune(
             f"{verb} {len(leaving.backups)} base backups, {len(leaving.unfinished)} unfinished ones and"
             f" {leaving.wal_files} segments of the log, {leaving.size / 2**20:,.1f} MB"
         )
+        if not dry_run:
+            remove(place, leaving)
         if as_json:
-            print_json(leaving._asdict())
+            print_json({**leaving._asdict(), "is_done": not dry_run})
         else:
             for name in (*leaving.backups, *leaving.unfinished):
                 tell(name)
-        if not dry_run:
-            remove(place, leaving)
         return DONE
 
     return concluded(work, as_json)

@@ -39,6 +39,7 @@ class RestoreReceipt(msgspec.Struct, kw_only=True):
     into: str
     wal_segments: int
     wal_bytes: int
+    is_done: bool = False
     last_commit: str | None = None
     port: int | None = None
     pid: int | None = None
@@ -99,6 +100,7 @@ def restore(
                     "nothing was started. Start a server on it; once it takes writes, and before any lane:"
                     " python -m recovery postgres begin-lives"
                 )
+            receipt.is_done = True
         if as_json:
             print_json(receipt)
         else:

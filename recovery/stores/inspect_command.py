@@ -1,21 +1,21 @@
 """`python -m recovery inspect`."""
 
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
+from recovery.answers import print_json, remark
 from recovery.audit.meter import Bar
+from recovery.refusals import refuse
 from recovery.stores.finding import asked_for
 from recovery.stores.inspection import inspect_stores
 from recovery.stores.looks import look_at_kafka, look_at_log
 from recovery.stores.table import show
 from settings import SettingsError, load
 
-SOUND, UNFIT, COULD_NOT_RUN = 0, 1, 2
+SOUND, UNFIT = 0, 1
 
 
 def inspect(
@@ -35,10 +35,10 @@ def inspect(
             meter.advance(1)
             found = inspect_stores(paths, kafka, log, datetime.now(UTC), lambda: meter.advance(1))
     except (SettingsError, OSError) as error:
-        errors.print(f"The stores could not be inspected. {error}", markup=False)
-        return COULD_NOT_RUN
+        remark("The stores could not be inspected.")
+        return refuse(error, json)
     if json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        print_json(found)
     else:
         show(found, Console())
     return SOUND if found.is_sound else UNFIT

@@ -53,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cut_at: datetime
     puts: list[Put]
     cost: Cost
+    is_done: bool = False
 
 
 def plan_restore(

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
@@ -58,7 +59,8 @@ def restore(
             errors.print("Dry run: nothing was changed.")
         else:
             with Bar(errors) as meter:
-                work.restore(place, manifest, store, stores_folder(settings), now, meter)
+                puts = work.restore(place, manifest, store, stores_folder(settings), now, meter)
+            plan = msgspec.structs.replace(plan, puts=puts, is_done=True)
             errors.print("Restored. Start the lanes; each prepares its store by itself.")
     except EXPECTED as error:
         return refuse(error, json)
@@ -126,7 +128,7 @@ def rewind(
         if to_epoch is not None and to_oldest:
             raise ValueError("give --to-epoch or --to-oldest, not both")
         epoch = oldest if to_oldest else to_epoch
-        put = Put(store=path.name, path=str(path), resume_epoch=newest, aside=None)
+        put, is_done = Put(store=path.name, path=str(path), resume_epoch=newest, aside=None), False
         if epoch is not None and not oldest <= epoch <= newest:
             raise PointGoneError(path, epoch, oldest, newest)
         if epoch is None:
@@ -140,11 +142,11 @@ def rewind(
             _say_pruned(put, errors)
         else:
             errors.print(f"It will resume at {epoch}; the store as it is goes aside.")
-            put = work.rewind(path, epoch, now)
+            put, is_done = work.rewind(path, epoch, now), True
             errors.print(f"Done; as it was: {put.aside}", markup=False, soft_wrap=True)
             _say_pruned(put, errors)
     except EXPECTED as error:
         return refuse(error, json)
     if json:
-        print_json(put)
+        print_json(msgspec.structs.asdict(put) | {"is_done": is_done})
     return DONE

@@ -27,7 +27,7 @@ def topics(*, json: _Json = False) -> int:
         _print(lines, json)
         return REFUSED if any(line.state in (REPLACED, PAST) for line in lines) else DONE
 
-    return run(work)
+    return run(work, json)
 
 
 @app.command(name="adopt")
@@ -72,7 +72,7 @@ def adopt_lives(
             Console().print("Nothing was done." if dry_run else f"Adopted {len(replaced)}; start the lanes.")
         return DONE
 
-    return run(work)
+    return run(work, json)
 
 
 def _announcement(line: TopicLine) -> str:

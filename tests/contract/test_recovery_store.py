@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 from recovery.prepare import PrepareError, Preparer, StoreInUseError, prepare_in_child
 from settings import ROOT
 from storage.recovery_store import read_store
+from tests.fixtures.recovery_stores import MakeStore, partition
 from tests.fixtures.waiting import eventually
 
 PARTITIONS = 2  # one with each worker, so that one writes while the other is held
@@ -200,9 +201,53 @@ def test_prepare_refuses_a_store_that_a_flow_has(run: Run) -> None:
     for option in ("--dry-run", "--json"):
         refused = recovery_prepare(run.store, option)
         assert refused.returncode == 1
-        assert ("StoreInUseError" in refused.stdout) == (option == "--json")
         assert "in use by another process" in refused.stderr
+        assert ("StoreInUseError" in refused.stdout) == (option == "--json")
     held.release()
+
+
+def test_nobody_is_told_to_delete_what_is_no_store(tmp_path: Path) -> None:
+    """The remedy is that of the error, also in what a lane says of the child."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    letter = folder / "letter.txt"
+    letter.write_text("keep me")
+    for path in (folder, letter):
+        for option in ("--json", "--dry-run"):
+            refused = recovery_prepare(path, option)
+            assert refused.returncode == 1
+            assert "StoreForeignError" in refused.stderr
+            assert "belongs to something else" in refused.stderr
+            assert "delete the" not in refused.stdout + refused.stderr
+        with pytest.raises(PrepareError) as stopped:
+            prepare_in_child(path)
+        assert "belongs to something else" in stopped.value.reason
+        assert "delete the" not in stopped.value.reason
+
+
+def test_prepare_that_could_not_run_says_so_and_exits_2(tmp_path: Path, make_store: MakeStore) -> None:
+    """For a program, too: a finding about the store is 1, and no finding is 2."""
+    under_a_file = tmp_path / "file" / "store"
+    under_a_file.parent.write_text("")
+    full_disk = ("prlimit", "--fsize=0")
+    unreadable = make_store(tmp_path / "unreadable")
+    partition(unreadable).unlink()
+    partition(unreadable).symlink_to("/proc/self/mem")  # a regular file, of which no byte can be read
+    for path, prefix, options, error in (
+        (under_a_file, (), (), "FileExistsError"),
+        (tmp_path / "new", full_disk, (), "CalledProcessError"),
+        (tmp_path / "new", (), ("--partitions", "0"), "ValueError"),
+        (unreadable, (), (), "StoreUnreadableError"),
+    ):
+        said = recovery_prepare(path, "--json", *options, prefix=prefix)
+        assert (said.returncode, json.loads(said.stdout)["error"]) == (2, error)
+        assert "delete the" not in said.stderr
+    assert not (tmp_path / "new").exists()
+    damaged = make_store(tmp_path / "damaged")
+    partition(damaged).write_bytes(b"no database")
+    refused = recovery_prepare(damaged, "--json")
+    assert (refused.returncode, json.loads(refused.stdout)["error"]) == (1, "StoreDamagedError")
+    assert "restore" in json.loads(refused.stdout)["remedy"]
 
 
 def test_a_preparer_that_is_never_told_leaves_the_store_alone(run: Run) -> None:
@@ -214,9 +259,11 @@ def test_a_preparer_that_is_never_told_leaves_the_store_alone(run: Run) -> None:
     assert read_store(run.store).rows_from(run.resume_epoch()) == rows > 0
 
 
-def recovery_prepare(store: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+def recovery_prepare(
+    store: Path, *options: str, prefix: Sequence[str] = ()
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "recovery", "prepare", str(store), *options],
+        [*prefix, sys.executable, "-m", "recovery", "prepare", str(store), *options],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -220,6 +220,12 @@ def test_an_editor_and_a_file_give_a_copy_too(
     assert desk.log_of(match) == ["g2"]
 
 
+def test_what_the_database_cannot_read_is_no_traceback(desk: Desk) -> None:
+    status, said = desk.type("list", "--match", "a\0b")
+    assert status == 2
+    assert "Look at what was asked for" in said
+
+
 def test_a_database_that_is_down_is_named_and_the_exit_is_2(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,7 +106,7 @@ def test_a_platform_that_lost_everything_but_its_backups_and_kafka_goes_on(
 
     with running_stack(ours, "--platform"):
         assert _cluster(ours) == cluster
-        # A shard whose first event comes only now begins a life of its own; those that were there keep theirs.
+        # A shard whose first event comes only now begins a life of its own; the others keep theirs.
         restored_lives = {shard["shard"]: shard["generation"] for shard in restored["shards"]}
         assert _lives(ours).items() >= restored_lives.items()
         at_restore = _events(ours)

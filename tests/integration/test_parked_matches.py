@@ -60,9 +60,27 @@ def test_a_match_waits_behind_its_dead_letter_and_goes_on_after_it(desk: Desk) -
     assert desk.audit() == {}
 
 
+def test_a_match_that_the_log_has_never_seen_is_not_parked_by_mistake(desk: Desk) -> None:
+    """Nobody would notice that the real match goes on; one of which only a letter came is known."""
+    desk.send(Record(a_pass("p1", match="spelled-well")))
+    eventually(lambda: desk.log_of("spelled-well"), LONG)
+    for option in ("--dry-run", "--yes"):
+        status, said = desk.type("park", "spelt-well", option)
+        assert status == 1
+        assert "Nothing has come of a match 'spelt-well'" in said
+        assert "--unseen" in said
+    assert desk.json("parked") == []
+    assert desk.rows("SELECT 1 FROM controls WHERE match = 'spelt-well'") == []
+    assert desk.type("park", "spelled-well", "--dry-run")[0] == 0
+    assert desk.type("park", "spelt-well", "--unseen", "--dry-run")[0] == 0
+    desk.send(Record(value=b"{", key=b"only-a-letter", topic="broadcast-events"), letters=1)
+    assert desk.type("park", "only-a-letter", "--dry-run")[0] == 0
+
+
 def test_the_audit_tells_an_event_that_waits_in_an_open_match(desk: Desk) -> None:
     match = "stuck"
-    assert desk.type("park", match, "--unseen", "--yes")[0] == 0
+    assert desk.type("park", match, "--yes", "--unseen")[0] == 0
+    assert desk.type("park", match, "--yes")[0] == 0  # it is parked already
     desk.send(Record(a_pass("p1", match=match)))
     eventually(lambda: _waiting(desk, match) == 1, LONG)
     desk.change("UPDATE controls SET state = 'open' WHERE match = %s", match)

@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +12,7 @@ import pytest
 
 from recovery.backup import command as backup
 from recovery.backup.manifest import decode_manifest, encode_manifest
+from recovery.prepare import hold_store
 from recovery.stores.inspect_command import inspect
 from recovery.stores.restore_command import restore, rewind
 from settings import ROOT, Settings
@@ -171,3 +174,39 @@ def test_what_makes_no_sense_could_not_run(ground: Ground, called: Call) -> None
     nothing = called(settings, inspect, "enrich-9", json=True)
     assert (nothing.status, nothing.json["stores"][0]["error"]) == (1, "StoreMissingError")
     assert called(settings, restore, store=("enrich-9",), json=True).json["error"] == "StoreNotInBackupError"
+
+
+def test_verifying_all_backups_where_there_is_none_is_said(ground: Ground, called: Call) -> None:
+    assert called(ground.settings, backup.verify, all=True).status == 0
+    shutil.rmtree(ground.backup)
+    nothing = called(ground.settings, backup.verify, all=True, json=True)
+    assert (nothing.status, nothing.json["error"]) == (1, "BackupMissingError")
+    assert "there is none at all" in nothing.err
+
+
+def test_a_dry_run_is_refused_where_the_command_is(ground: Ground, called: Call) -> None:
+    """And its answer is told from that of the command."""
+    with a_held_store(ground.store):
+        for dry in (
+            called(ground.settings, restore, dry_run=True, json=True),
+            called(ground.settings, rewind, "enrich-0", to_oldest=True, dry_run=True, json=True),
+        ):
+            assert (dry.status, dry.json["error"]) == (1, "StoreInUseError")
+    before = ground.store.stat().st_ino
+    for is_done in (False, True):
+        restored = called(ground.settings, restore, dry_run=not is_done, json=True)
+        rewound = called(ground.settings, rewind, "enrich-0", to_oldest=True, dry_run=not is_done, json=True)
+        for answer in (restored, rewound):
+            assert (answer.status, answer.json["is_done"]) == (0, is_done)
+        assert (ground.store.stat().st_ino != before) == is_done
+    assert Path(restored.json["puts"][0]["aside"]).is_dir()
+
+
+@contextmanager
+def a_held_store(store: Path) -> Iterator[None]:
+    """As a lane has it."""
+    held = hold_store(store)
+    try:
+        yield
+    finally:
+        held.release()

@@ -108,6 +108,12 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["1000000000d", "1" + "0" * 400 + "us"])
+def test_a_duration_beyond_all_calendars_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="longer than anything can last"):
+        parse_duration(text)
+
+
 def test_settings_cannot_be_changed_under_way() -> None:
     with pytest.raises(AttributeError):
         load({}).shards = 9  # type: ignore[misc]
