@@ -12,6 +12,7 @@ from rich.console import Console
 from recovery.audit.meter import Bar
 from recovery.deadletters.desk import DONE, REFUSED, RefusedError, confirm, opened_desk, run, who, write_json
 from recovery.deadletters.edit import edited_by_hand, with_fields_set
+from recovery.deadletters.parking import park, parked, release
 from recovery.deadletters.plan import REFUSED as WILL_BE_REFUSED
 from recovery.deadletters.plan import Step
 from recovery.deadletters.printing import show_letter, show_list, show_plan, show_result
@@ -43,10 +44,8 @@ _Number = Annotated[int, Parameter(help="Numbers of letters, as `list` prints th
 _OneNumber = Annotated[int, Parameter(help="Number of a letter, as `list` prints it.")]
 _EVERYTHING = Selection()
 
-# By import path: they work on matches.
-app.command("recovery.deadletters.parking:park")
-app.command("recovery.deadletters.parking:release")
-app.command("recovery.deadletters.parking:parked")
+for about_a_match in (park, release, parked):
+    app.command(about_a_match)
 
 
 @app.command(name="list")
