@@ -137,7 +137,7 @@ class LettersLooker:
         self._kafka = kafka
         self._postgres = postgres
         self._life = 0
-        self._copied: dict[tuple[str, int], int] = {}
+        self._copied: dict[tuple[str, int], LetterPlace | None] = {}
 
     def look(self) -> Found[list[Letter]]:
         """Look once; an outage is noted and comes back as a pause."""
@@ -157,14 +157,14 @@ class LettersLooker:
         if not letters:
             return Found((), _IDLE_LETTERS)
         for letter in letters:
-            self._copied[letter.topic, letter.partition] = letter.letter
+            self._copied[letter.topic, letter.partition] = letter.place
         return Found((letters,), _AT_ONCE if len(letters) == _LETTERS else _IDLE_LETTERS)
 
-    def _read_copied(self) -> dict[tuple[str, int], int]:
-        """The last copied letter of each partition; 0 where the table does not know it.
+    def _read_copied(self) -> dict[tuple[str, int], LetterPlace | None]:
+        """The last copied letter of each partition; None where nothing says which.
 
-        A restored database numbers its letters anew, and copying one twice
-        is harmless.
+        All are copied then, as after a place that the table does not have:
+        twice is harmless.
         """
         shards = range(self._settings.shards)
         copies = {
@@ -172,9 +172,5 @@ class LettersLooker:
             for topic in RAW_TOPICS
             for shard in shards
         }
-        found: dict[tuple[str, int], LetterPlace] = {}
-        for partition, headers in read_last_headers(self._settings.kafka, copies).items():
-            if (letter := letter_of(headers)) is not None:
-                found[copies[partition]] = LetterPlace(*letter)
-        there = self._log.letters_there(found)
-        return {raw: found[raw].letter if raw in there else 0 for raw in copies.values()}
+        last = read_last_headers(self._settings.kafka, copies)
+        return {raw: letter_of(last.get(partition, {})) for partition, raw in copies.items()}

@@ -1,6 +1,7 @@
 """What the log's rows and letters look like as Kafka records. Pure."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC
 
 from schemas.outlets import (
     CHAIN,
@@ -13,12 +14,13 @@ from schemas.outlets import (
     ORIGIN,
     POSITION,
     REASON,
+    REJECTED_AT,
     dead_letter_topic,
     letter_copy,
     live_place,
 )
 from sinks.kafka_outlet import KafkaRecord
-from storage.relay_reads import Letter, LogRun, Place
+from storage.relay_reads import Letter, LetterPlace, LogRun, Place
 
 _DETAIL_CHARACTERS = 1_000
 
@@ -59,6 +61,7 @@ def _copy(topic_prefix: str, letter: Letter) -> KafkaRecord:
         (REASON, letter.reason),
         (DETAIL, letter.detail[:_DETAIL_CHARACTERS]),
         (ORIGIN, f"{letter.topic}/{letter.partition}/{letter.offset}"),
+        (REJECTED_AT, letter.rejected_at.astimezone(UTC).isoformat()),
     ]
     if len(letter.original) > COPIED_BYTES:
         headers.append((CUT, str(len(letter.original))))
@@ -77,7 +80,7 @@ def place_of(headers: dict[str, bytes]) -> Place | None:
     return Place(found.position, found.chain) if found else None
 
 
-def letter_of(headers: dict[str, bytes]) -> tuple[int, int] | None:
-    """Number and source offset of a copied letter; None when somebody else wrote the record."""
+def letter_of(headers: dict[str, bytes]) -> LetterPlace | None:
+    """The place of a copied letter; None when somebody else wrote the record."""
     found = letter_copy(headers)
-    return (found.letter, found.offset) if found else None
+    return LetterPlace(found.letter, found.rejected_at) if found else None

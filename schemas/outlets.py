@@ -1,6 +1,7 @@
 """The records that the relay writes to Kafka: their topics, and what their headers say."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from schemas.raw import RAW_TOPICS
@@ -17,6 +18,7 @@ LETTER = "letter"
 ORIGIN = "origin"
 REASON = "reason"
 DETAIL = "detail"
+REJECTED_AT = "rejected_at"  # ISO 8601 with its zone, to the microsecond
 CUT = "cut"  # the full size, where the copy is shorter
 
 # A raw record may fill its topic's limit of 1 MiB; the copy has headers on top.
@@ -41,6 +43,7 @@ class LetterCopy(NamedTuple):
     partition: int
     offset: int
     reason: str
+    rejected_at: datetime
 
 
 def dead_letter_topic(raw_topic: str) -> str:
@@ -66,6 +69,13 @@ def letter_copy(headers: Headers) -> LetterCopy | None:
     """The letter that a record of a `<topic>-dlq` copies; None when somebody else wrote it."""
     try:
         topic, partition, offset = headers[ORIGIN].decode().split("/")
-        return LetterCopy(int(headers[LETTER]), topic, int(partition), int(offset), headers[REASON].decode())
+        return LetterCopy(
+            int(headers[LETTER]),
+            topic,
+            int(partition),
+            int(offset),
+            headers[REASON].decode(),
+            datetime.fromisoformat(headers[REJECTED_AT].decode()),
+        )
     except (KeyError, ValueError):
         return None

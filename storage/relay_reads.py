@@ -5,6 +5,7 @@ look like a fork.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
@@ -59,15 +60,20 @@ class Letter(NamedTuple):
     offset: int
     reason: str
     detail: str
+    rejected_at: datetime
     key: bytes | None
     original: bytes
 
+    @property
+    def place(self) -> "LetterPlace":
+        return LetterPlace(self.letter, self.rejected_at)
+
 
 class LetterPlace(NamedTuple):
-    """Which letters of one partition of a raw topic are copied: up to `letter`, which came from `offset`."""
+    """A letter as a restored database, which gives its number to another one, does not have it."""
 
     letter: int
-    offset: int
+    rejected_at: datetime
 
 
 # Heads, and in the same snapshot the chain where each stream ends. Each place is looked up by
@@ -149,29 +155,28 @@ RETURNING generation
 # Letters of one partition commit in the order of their numbers, because its
 # shard is locked by whoever writes them. Across partitions they do not: a
 # cursor over all of them would skip what a slower lane commits later.
+# In the same snapshot a place is looked up, too: a database that was restored,
+# or that lost commits in a failover, gives numbers again which were copied.
 _LETTERS = """
-SELECT d.letter, c.name, c.partition, d.source_offset, d.reason, d.detail, d.record_key, d.original
-FROM unnest(%(names)s::text [], %(partitions)s::smallint [], %(letters)s::bigint [])
-    AS c (name, partition, letter)
+SELECT
+    d.letter, c.name, c.partition, d.source_offset, d.reason, d.detail, d.rejected_at,
+    d.record_key, d.original
+FROM unnest(
+    %(names)s::text [], %(partitions)s::smallint [], %(letters)s::bigint [],
+    %(moments)s::timestamptz []
+) AS c (name, partition, letter, rejected_at)
+LEFT JOIN dead_letters AS k
+    ON k.letter = c.letter AND k.partition = c.partition AND k.rejected_at = c.rejected_at
 CROSS JOIN LATERAL (
-    SELECT l.letter, l.source_offset, l.reason, l.detail, l.record_key, l.original
+    SELECT
+        l.letter, l.source_offset, l.reason, l.detail, l.rejected_at, l.record_key, l.original
     FROM dead_letters AS l
     WHERE
         l.topic IN (SELECT t.topic FROM topics AS t WHERE t.name = c.name)
-        AND l.partition = c.partition AND l.letter > c.letter
+        AND l.partition = c.partition AND l.letter > coalesce(k.letter, 0)
     ORDER BY l.letter LIMIT %(limit)s
 ) AS d
 ORDER BY d.letter LIMIT %(limit)s
-"""
-
-_LETTERS_THERE = """
-SELECT c.name, c.partition
-FROM unnest(
-    %(names)s::text [], %(partitions)s::smallint [], %(letters)s::bigint [], %(offsets)s::bigint []
-) AS c (name, partition, letter, source_offset)
-INNER JOIN dead_letters AS d
-    ON d.letter = c.letter AND d.partition = c.partition AND d.source_offset = c.source_offset
-INNER JOIN topics AS t ON t.topic = d.topic AND t.name = c.name
 """
 
 # Raw bytes for these: a UUID object or decoded JSON costs more than the rest of a row.
@@ -250,31 +255,22 @@ class RelayReads:
         rows = self._rows(_RAISE, {"shard": shard, "seen": seen, "at_least": at_least})
         return int(rows[0][0]) if rows else None
 
-    def letters_after(self, copied: Mapping[tuple[str, int], int], limit: int) -> list[Letter]:
-        """The first `limit` letters that are above the number of their (topic, partition), in order."""
+    def letters_after(self, places: Mapping[tuple[str, int], LetterPlace | None], limit: int) -> list[Letter]:
+        """The first `limit` letters that follow the place of their (topic, partition), in order.
+
+        From the first one on where there is no place, or the table does not have it.
+        """
         rows = self._rows(
             _LETTERS,
             {
-                "names": [name for name, _ in copied],
-                "partitions": [partition for _, partition in copied],
-                "letters": list(copied.values()),
+                "names": [name for name, _ in places],
+                "partitions": [partition for _, partition in places],
+                "letters": [place and place.letter for place in places.values()],
+                "moments": [place and place.rejected_at for place in places.values()],
                 "limit": limit,
             },
         )
         return [Letter(*row) for row in rows]
-
-    def letters_there(self, places: Mapping[tuple[str, int], LetterPlace]) -> set[tuple[str, int]]:
-        """Those (topic, partition) whose letter is in the table and came from that offset."""
-        rows = self._rows(
-            _LETTERS_THERE,
-            {
-                "names": [name for name, _ in places],
-                "partitions": [partition for _, partition in places],
-                "letters": [place.letter for place in places.values()],
-                "offsets": [place.offset for place in places.values()],
-            },
-        )
-        return {(name, partition) for name, partition in rows}
 
     def _rows(self, query: LiteralString, parameters: Mapping[str, object]) -> Sequence[tuple[Any, ...]]:
         try:

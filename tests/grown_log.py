@@ -113,7 +113,7 @@ class GrownLog:
             assert found is not None
             self._topics[topic] = found[0]
         letter = DeadLetter("malformed_json", "no brace", Origin(topic, partition, offset), b"key", original)
-        blob = letter_rows([PlacedLetter(self._topics[topic], letter)], AT)
+        blob = letter_rows([PlacedLetter(self._topics[topic], letter)], datetime.now(UTC))
         run(self._connection, b"BEGIN;", [CopyIn(COPY_LETTERS, blob)], b"COMMIT")
 
 

@@ -118,9 +118,9 @@ def test_what_lies_on_a_wrong_partition_goes_home_and_what_is_refused_again_is_t
     ("arguments", "status", "said"),
     [
         (("list", "--newest=-1"), 2, "--newest"),
-        (("show", "0"), 2, "LETTER"),
-        (("show", "99999999999999999999"), 2, "LETTER"),
-        (("list", "--since", "1000000d"), 1, "--since"),
+        (("show", "0"), 2, "letter 0: say a number from 1"),
+        (("show", "99999999999999999999"), 2, "say a number from 1"),
+        (("list", "--since", "1000000d"), 2, "--since"),
     ],
     ids=lambda given: given[-1] if isinstance(given, tuple) else "",
 )

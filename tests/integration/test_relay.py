@@ -287,19 +287,25 @@ def test_dead_letters_are_copied_in_order_once(
     assert in_order == sorted(in_order)
 
 
+@pytest.mark.parametrize("is_up", [False, True], ids=["relay down", "relay up"])
 def test_letters_of_a_restored_database_are_copied_though_their_numbers_were_there_before(
-    installation: Settings, log: GrownLog, start_relay: StartRelay
+    installation: Settings, log: GrownLog, start_relay: StartRelay, is_up: bool
 ) -> None:
-    """A number alone proves nothing: the last copy must be a letter of this table."""
+    """A number alone proves nothing: the last copy must be a letter of this table, at every look."""
     for offset in range(3):
         log.reject("social-events", 1, offset, b"before")
-    first = start_relay(installation)
+    relay = start_relay(installation)
     eventually(lambda: len(copied(installation, "social-events-dlq")) == 3, SOON)
-    first.kill()
+    if not is_up:
+        relay.kill()
     log.restore_letters()
-    log.reject("social-events", 1, 77, b"after")
-    start_relay(installation)
-    eventually(lambda: copied(installation, "social-events-dlq")[-1].value == b"after", SOON)
+    for offset, original in ((2, b"before"), (77, b"after"), (78, b"last")):
+        log.reject("social-events", 1, offset, original)
+    if not is_up:
+        start_relay(installation)
+    eventually(lambda: [c.value for c in copied(installation, "social-events-dlq")][-1] == b"last", SOON)
+    copies = [(int(c.headers["letter"]), c.value) for c in copied(installation, "social-events-dlq")]
+    assert copies == [(n, b"before") for n in (1, 2, 3)] + [(1, b"before"), (2, b"after"), (3, b"last")]
 
 
 def test_a_dead_redis_delays_only_live_delivery(

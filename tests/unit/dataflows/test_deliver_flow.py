@@ -1,5 +1,7 @@
 """The shape of the relay's dataflow."""
 
+from datetime import UTC, datetime
+
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from dataflows.deliver import build
@@ -20,7 +22,7 @@ def test_each_branch_leads_from_its_source_to_its_target() -> None:
     state = ShardState(0, 1, Place(*top), Place(1, CHAIN), ZERO_CHAIN, 0)
     look = Look([ShardView(StreamName(0, 1), top, state, True)], False, None, {})
     run = LogRun(0, 1, [LoggedRow(1, CHAIN, "m", b"{}")])
-    letter = Letter(1, "sensor-events", 0, 5, "empty", "", None, b"")
+    letter = Letter(1, "sensor-events", 0, 5, "empty", "", datetime.now(UTC), None, b"")
     tasks: list[Task] = []
     events: list[list[KafkaRecord]] = []
     letters: list[list[KafkaRecord]] = []

@@ -1,5 +1,7 @@
 """What the relay writes to Kafka, and how it reads its own last record."""
 
+from datetime import UTC, datetime
+
 from dataflows.kafka_looks import go_on_from
 from dataflows.kafka_records import letter_of, letter_records, live_records, place_of
 from schemas.identity import ZERO_CHAIN
@@ -8,6 +10,7 @@ from sinks.kafka_outlet import KafkaRecord
 from storage.relay_reads import Letter, LoggedRow, LogRun, Place, ShardState
 
 CHAIN = bytes(range(16))
+REJECTED_AT = datetime(2024, 3, 16, 22, 0, 0, 7, tzinfo=UTC)
 
 
 def as_read(record: KafkaRecord) -> dict[str, bytes]:
@@ -16,7 +19,7 @@ def as_read(record: KafkaRecord) -> dict[str, bytes]:
 
 
 def a_letter(**told: object) -> Letter:
-    letter = Letter(41, "social-events", 3, 977, "malformed_json", "no brace", b"match-1", b"{")
+    letter = Letter(41, "social-events", 3, 977, "malformed_json", "no brace", REJECTED_AT, b"match-1", b"{")
     return letter._replace(**told)  # type: ignore[arg-type]
 
 
@@ -36,8 +39,9 @@ def test_a_letter_is_copied_byte_for_byte_to_its_topic() -> None:
         "reason": b"malformed_json",
         "detail": b"no brace",
         "origin": b"social-events/3/977",
+        "rejected_at": b"2024-03-16T22:00:00.000007+00:00",
     }
-    assert letter_of(as_read(record)) == (41, 977)
+    assert letter_of(as_read(record)) == (41, REJECTED_AT)
 
 
 def test_a_letter_too_large_for_its_topic_says_that_it_was_cut() -> None:
@@ -56,6 +60,7 @@ def test_a_record_of_somebody_else_has_no_place() -> None:
         {"letter": b"1"},
         {"letter": b"x", "origin": b"a/0/1"},
         {"letter": b"1", "origin": b"?"},
+        {"letter": b"1", "origin": b"a/0/1", "reason": b"empty", "rejected_at": b"then"},
     ):
         assert letter_of(headers) is None
 

@@ -1,6 +1,7 @@
 """Every kind of damage to what the relay copies to Kafka is found, and named for what it is."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,8 @@ from recovery.audit.outlet_check import LettersCheck, LiveEventsCheck, OutletTal
 from sinks.kafka_outlet import KafkaRecord
 from storage.audit_reads import LetterRow, LogRow, ShardRow
 from storage.relay_reads import Letter, LoggedRow, LogRun
+
+AT = datetime(2024, 3, 16, 22, 0, tzinfo=UTC)
 
 BASE, HEAD = 4, 12  # positions 5 to 12
 NOW, BEFORE = 1_700, 1_600  # generations
@@ -47,7 +50,8 @@ def live(*positions: int, generation: int = NOW, of: Callable[[int], bytes] = ch
 
 def letters(*numbers: int) -> Topic:
     made = [
-        Letter(n, "social-events", 0, 100 + n, "oversized", "why", b"k", b"letter %d" % n) for n in numbers
+        Letter(n, "social-events", 0, 100 + n, "oversized", "why", AT, b"k", b"letter %d" % n)
+        for n in numbers
     ]
     return numbered(letter_records("")(made))
 
