@@ -6,6 +6,7 @@ memory needed does not grow with the log.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -159,6 +160,8 @@ SELECT t.name, d.partition, max(d.letter) FROM dead_letters AS d
 INNER JOIN topics AS t ON d.topic = t.topic GROUP BY t.name, d.partition
 """
 
+_HAS_LETTER = "SELECT 1 FROM dead_letters WHERE letter = %s AND rejected_at = %s"
+
 _PARKED = """
 SELECT parked, topic, source_offset, match, original
 FROM parked WHERE shard = %s AND parked > %s
@@ -297,6 +300,11 @@ class AuditReads:
     def last_letters_now(self) -> dict[tuple[str, int], int]:
         """(raw topic, partition) -> the last dead letter that came from it."""
         return {(row[0], row[1]): row[2] for row in self._now.execute(_LAST_LETTERS).fetchall()}
+
+    def has_letter_now(self, letter: int, rejected_at: datetime) -> bool:
+        """Whether the table has this letter, and not another one under its number."""
+        found = self._now.execute(_HAS_LETTER, (letter, rejected_at)).fetchone()
+        return found is not None
 
     def shards_now(self, count: int) -> dict[int, ShardRow]:
         with self._now.cursor(binary=True) as cursor:

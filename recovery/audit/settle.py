@@ -10,10 +10,10 @@ from recovery.audit.servers import Servers
 from recovery.audit.stream_check import PackDamagedError, read_entry
 from schemas.control import ControlRecord
 from schemas.identity import body_hash, key_of
-from schemas.outlets import LIVE_EVENTS, dead_letter_topic, letter_copy, live_place, outlet_topics
+from schemas.outlets import LIVE_EVENTS, Headers, dead_letter_topic, letter_copy, live_place, outlet_topics
 from schemas.raw import DerivedRecord
 from schemas.validation import Rejection
-from storage.audit_reads import AuditReads, TopicLife
+from storage.audit_reads import AuditReads, ShardRow, TopicLife
 from storage.streams import stream_name
 
 _LOOK_EVERY_SECONDS = 0.1
@@ -92,33 +92,45 @@ class Settling:
         """Until the last record of each partition is of the log's head, or of its last dead letter."""
         meter.begin("waiting for Kafka's copies to have what the log has", 1)
         reads = self._servers.log
-        wanted = {
-            (LIVE_EVENTS, shard.shard): shard.head
+        wanted: dict[tuple[str, int], ShardRow | int] = {
+            (LIVE_EVENTS, shard.shard): shard
             for shard in reads.shards_now(self._shards).values()
             if shard.head > shard.base_position
         }
         wanted |= {
-            (dead_letter_topic(topic), p): last for (topic, p), last in reads.last_letters_now().items()
+            (dead_letter_topic(topic), p): letter for (topic, p), letter in reads.last_letters_now().items()
         }
         while True:
             cuts = {cut.topic: cut for cut in self._servers.kafka.cut(outlet_topics())}
             for (topic, partition), last in tuple(wanted.items()):
-                if topic not in cuts or self._has_come(cuts[topic], partition, last):
+                if topic not in cuts or self._has_come(last, self._last_headers(cuts[topic], partition)):
                     del wanted[topic, partition]
             if not wanted or self._clock() >= deadline:
                 return [
-                    f"{topic}[{partition}]: not at {last} yet" for (topic, partition), last in wanted.items()
+                    f"{topic}[{partition}]: not at {last if isinstance(last, int) else last.head} yet"
+                    for (topic, partition), last in wanted.items()
                 ]
             self._pause(_LOOK_EVERY_SECONDS)
 
-    def _has_come(self, cut: TopicCut, partition: int, last: int) -> bool:
+    def _has_come(self, last: ShardRow | int, headers: Headers) -> bool:
+        """Whether a record is of a shard's head, of a letter, or of what follows it in the log of now."""
+        # What a database has lost may be in Kafka, under the positions and numbers that it gave again.
+        if isinstance(last, int):
+            copy = letter_copy(headers)
+            return (
+                copy is not None
+                and copy.letter >= last
+                and self._servers.log.has_letter_now(copy.letter, copy.rejected_at)
+            )
+        place = live_place(headers)
+        if place is None or place.position < last.head:
+            return False
+        return place.chain == last.chain or place.generation >= last.generation
+
+    def _last_headers(self, cut: TopicCut, partition: int) -> Headers:
         first, end = cut.ranges[partition]
         records = self._servers.kafka.outlet_records(cut.name, partition, max(first, end - 1), end)
-        for record in (record for batch in records for record in batch):
-            place, copy = live_place(record.headers), letter_copy(record.headers)
-            if (place and place.position >= last) or (copy and copy.letter >= last):
-                return True
-        return False
+        return next((record.headers for batch in records for record in batch), {})
 
     def _wait_for_kafka(self, deadline: float, meter: Meter) -> list[str]:
         total = sum(cut.records for cut in self._cuts)
