@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lane: str = "0/1"  # lane i of n takes the partitions p with p % n == i
     stop_at_end: bool = False  # drain what is there, then stop (benches, tests)
     store_wait: timedelta = timedelta()  # so long may the lane before take to leave the recovery store
+    turn_wait: timedelta = timedelta()  # so long may another go on as this lane: for one that gave way
     fold_ahead_rows: int = 12_000  # waiting rows per lane; must exceed one poll
     transaction_rows: int = 4_000  # 1,500 are enough for full speed
     live_backlog_rows: int = 20_000  # beyond it write-through is dropped: the relay repairs

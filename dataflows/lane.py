@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,16 +28,19 @@ from sources.topic_lives import LiveTopic, describe_topics, first_offsets, watch
 from storage import resume
 from storage.append import StaleFenceError
 from storage.connect import connect
+from storage.lane_reads import lane_sessions
 from storage.resume import TopicLife, TopicReplacedError
 from telemetry import log as telemetry
 from telemetry.log import Log
 
 _PUBLISHED_WITHIN = timedelta(seconds=5)
 EXIT_FAILED = 70
-EXIT_FENCED = os.EX_TEMPFAIL  # another holds the shards: a supervisor must not hurry to start us again
+EXIT_FENCED = os.EX_TEMPFAIL  # another holds the shards: start again with TOUCHLINE_TURN_WAIT
+_LOOKS_EVERY_SECONDS = 0.05
 
 LEFT = "lane.stopped"
 REMOVED = "source.removed_unread"
+TURN_TAKEN = "lane.turn_taken"
 
 _log = Log("lane")
 
@@ -109,6 +113,7 @@ def open_lane() -> Lane:
         stopping.is_set,
     )
     _tune_interpreter()
+    _wait_for_turn(settings)
     store.take_over(settings.store_wait)
     # Not before: who still waits for its turn may be stopped at once.
     _stop_when_asked(stopping)
@@ -120,6 +125,24 @@ def open_lane() -> Lane:
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)
     return Lane(settings, source, EventLogSink(committer, shards))
+
+
+def _wait_for_turn(settings: Settings) -> None:
+    """Let another process that writes as this lane go on, until it is gone or the time is over.
+
+    Who takes shards over throws out who has them: a lane that was thrown out
+    would do so in turn, for ever. Gone means that its session has ended, so a
+    lane that dies meanwhile is followed at once; one that hangs, in the end.
+    """
+    if not settings.turn_wait:
+        return
+    ends = time.monotonic() + settings.turn_wait.total_seconds()
+    with connect(settings.postgres, "touchline-enrich-start") as connection:
+        while any(session.lane == settings.lane for session in lane_sessions(connection)):
+            if time.monotonic() >= ends:
+                _log.warning(TURN_TAKEN, waited=settings.turn_wait.total_seconds())
+                return
+            time.sleep(_LOOKS_EVERY_SECONDS)
 
 
 def _number_topics(settings: Settings, lives: Sequence[LiveTopic]) -> dict[str, int]:

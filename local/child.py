@@ -53,6 +53,7 @@ class Child:
     ports: tuple[int, ...] = ()  # must be free before the first start
     needs: tuple[str, ...] = ()  # names; started after them, stopped before them
     environment: Mapping[str, str] = field(default_factory=dict)
+    after_giving_way: Mapping[str, str] = field(default_factory=dict)  # added, until it is up again
     folder: Path | None = None  # working directory
     before: Callable[[], None] | None = None
     probe: Probe = is_running

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 from local import probes
@@ -12,6 +13,8 @@ from settings import ROOT, Settings
 # A lane listens nowhere. One that cannot start (a wrong setting, an error in a
 # step) has said so by then: imports take a second.
 LANE_IS_STEADY_AFTER = timedelta(seconds=2)
+# For a process that hangs, and still has the session with which it took the shards.
+_GIVES_WAY_FOR = "30s"
 
 
 class MissingPartError(RuntimeError):
@@ -53,7 +56,7 @@ def simulator(settings: Settings, arguments: tuple[str, ...]) -> Child:
 
 def _lane(settings: Settings, lane: int, lanes: int, servers: tuple[str, ...]) -> Child:
     store = settings.data / "recovery" / f"enrich-{lane}"
-    return _bytewax(
+    child = _bytewax(
         f"enrich-{lane}",
         "dataflows.enrich",
         settings,
@@ -63,6 +66,10 @@ def _lane(settings: Settings, lane: int, lanes: int, servers: tuple[str, ...]) -
         # With 8 shards that is 744 rows and 8 MB at most, with 64 6,000 rows; collecting takes 2 and 9 ms.
         arguments=("-r", str(store), "-s", "1", "-b", "30"),
         environment={"TOUCHLINE_LANE": f"{lane}/{lanes}"},
+    )
+    # It runs as the lane once it has the store; before, it imports or waits for its turn.
+    return replace(
+        child, probe=probes.holding(store), after_giving_way={"TOUCHLINE_TURN_WAIT": _GIVES_WAY_FOR}
     )
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import struct
+from pathlib import Path
 
 import httpx
 from psycopg import pq
 
 from local.child import NotReadyError, Probe
+from recovery.lanes.holders import holder_of
 
 ANSWER_WITHIN_SECONDS = 2.0
 
@@ -36,6 +38,16 @@ def kafka(port: int) -> Probe:
         length_and_correlation = await _answer(port, _API_VERSIONS, 8)
         if length_and_correlation[4:] != b"\0\0\0\1":
             raise NotReadyError(f"port {port} does not speak Kafka")
+
+    return probe
+
+
+def holding(store: Path) -> Probe:
+    """Whether some process has a recovery store."""
+
+    async def probe() -> None:
+        if holder_of(store) is None:
+            raise NotReadyError(f"nobody has {store.name}: it starts, or waits for its turn")
 
     return probe
 

@@ -6,6 +6,7 @@ import signal
 from asyncio.subprocess import Process
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,10 +23,9 @@ GIVE_UP_AFTER_STARTS = 4  # for a child that has never been up
 FIRST_DELAY = timedelta(milliseconds=100)
 LONGEST_DELAY = timedelta(seconds=10)
 PROVEN_AFTER = timedelta(seconds=10)  # up this long: its next death starts from the first delay
-# A child that ends with this code found another at its work; taking that back at
-# once would end in the two of them throwing each other out.
+# A child that ends with this code found another at its work: it is told so when it
+# starts again, as taking that back at once would end in the two throwing each other out.
 GAVE_WAY = os.EX_TEMPFAIL
-GIVES_WAY_FOR = timedelta(seconds=30)
 
 
 class Backoff:
@@ -34,10 +34,8 @@ class Backoff:
     def __init__(self) -> None:
         self._next = FIRST_DELAY
 
-    def after(self, lived: timedelta, code: int | None = None) -> timedelta:
-        """The delay after a child that was up for `lived` and ended with `code`."""
-        if code == GAVE_WAY:
-            return GIVES_WAY_FOR
+    def after(self, lived: timedelta) -> timedelta:
+        """The delay after a child that was up for `lived`."""
         if lived >= PROVEN_AFTER:
             self._next = FIRST_DELAY
         delay = self._next
@@ -68,6 +66,7 @@ class Watch:
         self._stopping = False
         self._backoff = Backoff()
         self._starts = 0
+        self._gave_way = False
 
     @property
     def pid(self) -> int | None:
@@ -85,7 +84,8 @@ class Watch:
                 self._become(State.FAILED, reason)
                 self.settled.set()
                 return
-            delay = self._backoff.after(lived, code)
+            self._gave_way = self._gave_way or code == GAVE_WAY
+            delay = self._backoff.after(lived)
             self.restarts += 1
             self._become(State.RESTARTING, reason)
             await asyncio.sleep(delay.total_seconds())
@@ -117,7 +117,7 @@ class Watch:
         try:
             if self.child.before is not None:
                 await asyncio.to_thread(self.child.before)
-            process = self.process = await spawn(self.child, self.log)
+            process = self.process = await spawn(self._as_told(), self.log)
         except (OSError, RuntimeError) as error:
             return timedelta(), None, str(error)
         with suppress(psutil.NoSuchProcess):
@@ -133,6 +133,11 @@ class Watch:
         lived = timedelta(seconds=clock() - self.up_at) if self.up_at is not None else timedelta()
         self.up_at = None
         return lived, code, _ending(code, self.log)
+
+    def _as_told(self) -> Child:
+        if not self._gave_way:
+            return self.child
+        return replace(self.child, environment={**self.child.environment, **self.child.after_giving_way})
 
     async def _follow_health(self, process: Process) -> None:
         clock = asyncio.get_running_loop().time
@@ -162,6 +167,7 @@ class Watch:
             self.up_at = now
         if self.state is not State.UP:
             self._become(State.UP)
+        self._gave_way = False
         self._up.set()
         self.settled.set()
 

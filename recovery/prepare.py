@@ -22,6 +22,7 @@ from typing import Self
 
 _PREPARED_WITHIN_SECONDS = 120
 _LOOKS_EVERY_SECONDS = 0.02
+_A_LOOK = timedelta(milliseconds=100)  # who asks for the holder may have the lock for a moment
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -63,7 +64,7 @@ def hold_store(directory: Path) -> HeldStore:
     """Lock a store and leave it as it is, so that no lane starts on it; raise StoreInUseError."""
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    return HeldStore(directory, _lock(directory))
+    return HeldStore(directory, _lock_within(directory, _A_LOOK))
 
 
 class Preparer:
@@ -104,7 +105,7 @@ class Preparer:
         the store. Raises StoreInUseError, PrepareError. A crash in between
         leaves no store or a whole one.
         """
-        held = HeldStore(self.directory, _lock_within(self.directory, wait))
+        held = HeldStore(self.directory, _lock_within(self.directory, max(wait, _A_LOOK)))
         try:
             self.prepare()
         except PrepareError:

@@ -43,7 +43,7 @@ def _listed(device: str) -> int | None:
 
 
 def _is_locked(lock: Path) -> bool:
-    """Try the lock for a moment, shared: a lane that starts in this very moment may be refused."""
+    """Try the lock for a moment, shared; who wants to have it tries for longer."""
     number = os.open(lock, os.O_RDONLY)
     try:
         fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)

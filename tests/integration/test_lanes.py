@@ -156,6 +156,40 @@ def test_running_lane_is_shown_and_keeps_its_shards(installation: Settings) -> N
     assert "stopped" in done.stdout
 
 
+def test_lane_that_gave_way_goes_on_when_the_other_is_gone(installation: Settings) -> None:
+    """At once when that one dies, and in the end although it lives: it may hang."""
+    waiting = msgspec.structs.replace(
+        installation, turn_wait=timedelta(minutes=5), data=installation.data / "b"
+    )
+    produce(installation, range(50))
+    with running_lane(installation) as first:
+        eventually(lambda: len(numbers_in_log(installation)) == 50, LONG)
+        with running_lane(waiting) as second:
+            produce(installation, range(50, 100))
+            eventually(lambda: _asks(installation), LONG)
+            eventually(lambda: len(numbers_in_log(installation)) == 100, LONG)
+            assert first.poll() is None
+            assert not stores(waiting)
+            first.kill()
+            produce(installation, range(100, 150))
+            eventually(lambda: len(numbers_in_log(installation)) == 150, LONG)
+            assert second.poll() is None
+            hurried = msgspec.structs.replace(installation, turn_wait=timedelta(milliseconds=1))
+            with running_lane(hurried):
+                produce(installation, range(150, 200))
+                assert second.wait(LONG.total_seconds()) == os.EX_TEMPFAIL
+                eventually(lambda: len(numbers_in_log(installation)) == 200, LONG)
+    assert numbers_in_log(installation) == list(range(200))
+
+
+def _asks(settings: Settings) -> bool:
+    """Whether a lane that starts has a session, and has had it for longer than to take shards over."""
+    asked = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'touchline-enrich-start' AND"
+    asked += " datname = current_database() AND backend_start < now() - interval '2 s'"
+    with closing(psycopg.connect(settings.postgres)) as connection:
+        return connection.execute(asked).fetchone() is not None
+
+
 def test_lane_on_another_machine_keeps_its_shards(installation: Settings) -> None:
     """Its lock is on that machine, but its session is in the database."""
     with connect(installation.postgres, f"{WRITER} 3/4"):

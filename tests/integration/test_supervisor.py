@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -73,6 +74,28 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
         os.kill(first, signal.SIGKILL)
         await _until(lambda: watch.state is State.UP and watch.pid not in (None, first))
         assert watch.restarts == 1
+
+
+async def test_a_child_that_gave_way_is_told_so_until_it_is_up_again(tmp_path: Path) -> None:
+    """Taking back at once what it gave would end in two throwing each other out for ever."""
+    said = tmp_path / "said"
+    code = (
+        "import os, signal\n"
+        f"told = open({str(said)!r}, 'a')\n"
+        "told.write(os.environ.get('TURN', '-')); told.flush()\n"
+        f"starts = os.path.getsize({str(said)!r})\n"
+        "if starts == 1 or starts == 3: os._exit(os.EX_TEMPFAIL)\n"
+        "if starts == 2: os._exit(1)\n"
+        "signal.pause()"
+    )
+    async with supervising(tmp_path) as it:
+        await it.start([replace(a_child(code=code), after_giving_way={"TURN": "+"})])
+        watch = it.watches["part"]
+        assert (watch.state, said.read_text()) == (State.UP, "-+++")
+        assert watch.pid is not None
+        os.kill(watch.pid, signal.SIGKILL)
+        await _until(lambda: watch.state is State.UP and watch.restarts == 4)
+        assert said.read_text() == "-+++-"
 
 
 async def test_a_child_that_never_comes_up_is_given_up_with_its_last_words(tmp_path: Path) -> None:

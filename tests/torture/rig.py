@@ -16,7 +16,7 @@ from msgspec.structs import replace as with_changes
 from redis import Redis
 
 from local import platform_parts
-from local.child import Child, NotReadyError
+from local.child import Child, NotReadyError, State
 from local.installation import prepare
 from local.ports import check_free
 from local.servers import kafka, postgres, redis
@@ -85,11 +85,10 @@ class Rig:
 
     def pid(self, part: str) -> int | None:
         """The process that does the work of a part: a second lane counts when the first gave way."""
-        found = self.watch(part).pid
-        stray = self.strays.get(part)
-        if found is None and stray is not None and stray.returncode is None:
+        watch, stray = self.watch(part), self.strays.get(part)
+        if watch.state is not State.UP and stray is not None and stray.returncode is None:
             return stray.pid
-        return found
+        return watch.pid
 
     def signal(self, part: str, number: signal.Signals) -> bool:
         """Send a signal to a part; False when it does not run."""
@@ -154,6 +153,10 @@ class Rig:
 
         self.errands.setdefault(part, []).append(do_it)
         await self.kill(part)
+        waiting = self.watch(part).pid
+        if waiting is not None:  # it gave way to what was killed, and waits for its turn
+            with suppress(ProcessLookupError):
+                os.kill(waiting, signal.SIGKILL)
         await self.until(done.is_set, 60, f"what is done while {part} is down")
         await self.until_up(part)
 
@@ -174,11 +177,13 @@ class Rig:
                 server.delete(name)
 
     async def start_second_lane(self, part: str) -> None:
-        """Another lane on the partitions of a lane, with a store of its own."""
-        child = self._second_lanes[part]
-        stray = self.strays.get(part)
-        if stray is None or stray.returncode is not None:
-            self.strays[part] = await spawn(child, self.folder / f"{child.name}.log")
+        """Another lane on the partitions of a lane that is up, with a store of its own."""
+        child, before = self._second_lanes[part], self.strays.get(part)
+        if before is not None and before.returncode is None:
+            # The lane has its shards again, which the one before may not know yet.
+            before.kill()
+            await before.wait()
+        self.strays[part] = await spawn(child, self.folder / f"{child.name}.log")
 
     def store(self, part: str) -> Path:
         return self.settings.data / "recovery" / part

@@ -19,7 +19,7 @@ from tests.torture.rig import LANES, NotInTimeError, Rig
 
 # A lane may just be coming back from what was done to it before.
 _COMES_BY_WITHIN_SECONDS = 20.0
-_IS_UP_WITHIN_SECONDS = 45.0  # one that gave way stays away for thirty
+_IS_UP_WITHIN_SECONDS = 45.0  # one that gave way waits for its turn for thirty
 _GIVES_WAY_WITHIN_SECONDS = 25.0
 ONE_WRITER = "one writer"
 _AT_A_START = ("within_prepare", "after_taking_a_shard", "after_redo", "after_lock")

@@ -10,8 +10,8 @@ from tests.torture.rig import Rig
 Do = Callable[[Rig, Random], Awaitable[None]]
 
 # From the healing of a fault to the first new event of every shard at a fan. A
-# lane that ends is back in 4 s here, after many deaths in a row it is started
-# again after 10 s, and one that gave way after 30 s.
+# lane that ends is back in 4 s here, and after many deaths in a row it is started
+# again after 10 s. One that gave way comes 30 s later where the other one hangs.
 USUAL_BOUND = timedelta(seconds=45)
 
 

@@ -17,7 +17,7 @@ from local.ownership import Record, is_alive
 from local.ports import PortInUseError, check_free, free_base
 from local.servers.kafka import BrokerCountError, broker_count
 from local.topics import topic_names
-from local.watch import GIVES_WAY_FOR, LONGEST_DELAY, PROVEN_AFTER, Backoff
+from local.watch import LONGEST_DELAY, PROVEN_AFTER, Backoff
 from settings import PORT_OFFSETS, load
 
 
@@ -37,13 +37,6 @@ def test_a_child_that_proved_itself_starts_again_at_once() -> None:
     for _ in range(5):
         backoff.after(timedelta())
     assert backoff.after(PROVEN_AFTER) == first
-
-
-def test_a_child_that_gave_way_is_not_hurried_back() -> None:
-    """Two lanes on the same shards would otherwise throw each other out for ever."""
-    backoff = Backoff()
-    assert backoff.after(PROVEN_AFTER, os.EX_TEMPFAIL) == GIVES_WAY_FOR
-    assert backoff.after(timedelta(), 1) < GIVES_WAY_FOR
 
 
 def test_a_child_gets_exactly_the_settings_of_its_parent() -> None:
