@@ -25,7 +25,8 @@ ONE_WRITER = "one writer"
 _AT_A_START = ("within_prepare", "after_taking_a_shard", "after_redo", "after_lock")
 _UNCLOSED = (
     "INSERT OR IGNORE INTO snaps (step_id, state_key, snap_epoch, ser_change)"
-    " SELECT step_id, state_key, ?, ser_change FROM snaps"
+    " SELECT step_id, state_key, ?1, ser_change FROM snaps"
+    " UNION ALL SELECT 'enrich.dedupe', 'a store without any', ?1, x'80'"
 )
 
 
@@ -241,6 +242,8 @@ def _crash_at(point: CrashPoint) -> None:
 async def _provoke(rig: Rig, point: CrashPoint, part: str) -> None:
     """Bring about what makes a process come by a place that is off its usual way."""
     if point.name == "within_prepare":
+        made = f"{part} to have made its store"
+        await rig.until(lambda: any(rig.store(part).glob("*.sqlite3")), _COMES_BY_WITHIN_SECONDS, made)
         await rig.restart(part, lambda: _leave_unclosed_rows(rig.store(part)))
     elif point.name in _AT_A_START:
         await rig.kill(part)
