@@ -14,7 +14,11 @@ from tests.torture.actions.holding import pause_server, signal_and_return
 from tests.torture.actions.registry import action
 from tests.torture.rig import Rig
 
-_OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+# Sessions only: who may end those of its own role may not end an autovacuum worker.
+_OTHERS = (
+    "FROM pg_stat_activity WHERE datname = current_database()"
+    " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
 _LARGEST_CUT = 200_000  # bytes of the append-only file: what a second of load writes, and more
 
 
