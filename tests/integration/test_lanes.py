@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -175,11 +176,16 @@ def test_lane_that_gave_way_goes_on_when_the_other_is_gone(installation: Setting
             eventually(lambda: len(numbers_in_log(installation)) == 150, LONG)
             assert second.poll() is None
             hurried = msgspec.structs.replace(installation, turn_wait=timedelta(milliseconds=1))
+            number = 150
             with running_lane(hurried):
-                produce(installation, range(150, 200))
-                assert second.wait(LONG.total_seconds()) == os.EX_TEMPFAIL
-                eventually(lambda: len(numbers_in_log(installation)) == 200, LONG)
-    assert numbers_in_log(installation) == list(range(200))
+                # It takes a shard with its first record: the second one must not have read all by then.
+                deadline = time.monotonic() + LONG.total_seconds()
+                while second.poll() is None and time.monotonic() < deadline:
+                    produce(installation, [number])
+                    number += 1
+                assert second.returncode == os.EX_TEMPFAIL
+                eventually(lambda: len(numbers_in_log(installation)) == number, LONG)
+    assert numbers_in_log(installation) == list(range(number))
 
 
 def _asks(settings: Settings) -> bool:
