@@ -36,6 +36,9 @@ def audit(
         bool, Parameter(negative=(), help="Also what the relay copies to Kafka: live-events, <topic>-dlq.")
     ] = False,
     follow: Annotated[bool, Parameter(negative=(), help="Go on for ever with what is appended.")] = False,
+    lasting: Annotated[
+        str | None, Parameter(name="--for", help="Follow for so long (30s, 5m) instead of for ever.")
+    ] = None,
 ) -> int:
     """Compare Kafka, Postgres and Redis, match by match; return the exit status."""
     errors = Console(stderr=True)
@@ -44,12 +47,14 @@ def audit(
             errors.print("--follow looks at all that is appended: --ledger, --settle, --match and --outlets")
             errors.print("belong to an audit that ends.")
             return COULD_NOT_RUN
-        return _follow(errors, json)
+        return _follow(errors, json, lasting)
     # Lists of rows come and go by the ten thousand; there are no cycles to find.
     gc.set_threshold(100_000, 50, 50)
     try:
         if first < 0:
             raise ValueError(f"--first {first}: show none (0) or more")
+        if lasting is not None:
+            raise ValueError(f"--for {lasting}: belongs to --follow; an audit that ends takes --settle")
         within = read_length("--settle", settle) if settle else None
         asked = Asked(ledger, within, match, first, outlets)
         with Bar(errors) as meter:
@@ -63,10 +68,11 @@ def audit(
     return CLEAN if receipt.verdict == "clean" else DIFFERENT
 
 
-def _follow(errors: Console, json: bool) -> int:
+def _follow(errors: Console, json: bool, lasting: str | None) -> int:
     try:
-        return follow_log(load(), json, errors)
-    except SettingsError as error:
+        length = read_length("--for", lasting) if lasting is not None else None
+        return follow_log(load(), json, errors, length)
+    except (SettingsError, ValueError) as error:
         return _refuse(error, json)
 
 

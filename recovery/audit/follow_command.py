@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from rich.console import Console
 
+from recovery.answers import COULD_NOT_RUN
 from recovery.audit.findings import KINDS, Difference
 from recovery.audit.follow import Follower, Look
 from recovery.audit.servers import CannotRunError, opened
@@ -54,6 +55,7 @@ class _Teller:
     """Tells what looks found: to the log, to metrics, and with `json` as lines on standard output."""
 
     def __init__(self, json: bool) -> None:
+        self.looks = 0
         self.total = 0
         self._json = json
         self._late: frozenset[int] = frozenset()
@@ -64,6 +66,7 @@ class _Teller:
         _rows.add(look.rows)
         _blind.set(0)
         _behind.set(len(look.undelivered))
+        self.looks += 1
         self._rows += look.rows
         self.total += look.findings.total + len(look.undelivered - self._late)
         for kind, count in look.findings.counts.items():
@@ -99,14 +102,19 @@ class _Teller:
         sys.stdout.flush()
 
 
-def follow(settings: Settings, json: bool, errors: Console) -> int:
-    """Look until SIGTERM or Ctrl-C; return how many differences there were, 1 at most."""
+def follow(settings: Settings, json: bool, errors: Console, lasting: timedelta | None = None) -> int:
+    """Look until SIGTERM or Ctrl-C, or for so long; return the exit status, as the help gives it."""
     telemetry.configure()
     ended = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: ended.set())
     teller = _Teller(json)
-    errors.print("following the log; Ctrl-C stops", markup=False, highlight=False)
+    until = "Ctrl-C stops" if lasting is None else f"for {lasting.total_seconds():g} s"
+    errors.print(f"following the log; {until}", markup=False, highlight=False)
+    if lasting is not None:
+        clock = threading.Timer(lasting.total_seconds(), ended.set)
+        clock.daemon = True
+        clock.start()
     while not ended.is_set():
         try:
             _follow_one_life(settings, teller.tell, ended)
@@ -114,14 +122,17 @@ def follow(settings: Settings, json: bool, errors: Console) -> int:
             _blind.set(1)
             _log.warning(BLIND, part=error.part, reason=error.reason)
             ended.wait(_PAUSE_SECONDS)
+    if not teller.looks:
+        errors.print("it never came to look", markup=False, highlight=False)
+        return COULD_NOT_RUN
     return min(teller.total, 1)
 
 
 def _follow_one_life(settings: Settings, tell: Callable[[Look], None], ended: threading.Event) -> None:
-    """Look until told to end, on servers that stay."""
+    """Look until told to end, once at least, on servers that stay."""
     rows_before = min(_ROWS_BEFORE, settings.stream_retention)
     with opened(settings) as servers:
         follower = Follower(servers, settings.shards, rows_before, _LATE, time.monotonic)
-        while not ended.is_set():
+        tell(follower.look())
+        while not ended.wait(_EVERY_SECONDS):
             tell(follower.look())
-            ended.wait(_EVERY_SECONDS)

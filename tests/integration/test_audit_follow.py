@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from local.environment import environment_of, inherited
 from recovery.audit.follow import Follower, Look
 from recovery.audit.servers import opened
 from schemas.pack import pack, unpack
-from settings import ROOT
+from settings import ROOT, Settings
 from tests.clocks import FakeClock
 from tests.fixtures.audit_world import SHARDS, World
 from tests.fixtures.waiting import eventually
@@ -112,8 +113,40 @@ def test_it_tells_what_an_operator_asks_it_to(world: World, tmp_path: Path) -> N
         assert process.wait(timeout=20) == 1
 
 
-def test_it_refuses_what_belongs_to_an_audit_that_ends() -> None:
-    argv = [sys.executable, "-m", "recovery", "audit", "--follow", "--match", "m-1"]
-    refused = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+def test_it_ends_by_itself_when_asked_for_a_while(world: World) -> None:
+    whole = _audit("--follow", "--for", "1ms", settings=world.settings)
+    assert whole.returncode == 0
+    assert "following the log; for 0.001 s" in whole.stderr
+
+
+def test_it_does_not_call_clean_what_it_never_looked_at(world: World) -> None:
+    away = msgspec.structs.replace(world.settings, postgres="postgresql://nobody@127.0.0.1:1/none")
+    blind = _audit("--follow", "--for", "1ms", settings=away)
+    assert blind.returncode == 2
+    assert "never came to look" in blind.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--follow", "--match", "m-1"], "--match"),
+        (["--follow", "--for", "soon"], "--for soon"),
+        (["--for", "3s"], "--for 3s: belongs to --follow"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments: list[str], named: str) -> None:
+    refused = _audit(*arguments)
     assert refused.returncode == 2
-    assert "--match" in refused.stderr
+    assert named in refused.stderr
+
+
+def _audit(*arguments: str, settings: Settings | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "recovery", "audit", *arguments],
+        cwd=ROOT,
+        env=inherited(environment_of(settings)) if settings else None,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
