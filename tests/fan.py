@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import socketio
 
-ANSWER_WITHIN = timedelta(seconds=15)
+ANSWER_WITHIN = timedelta(seconds=30)
 
 
 class Fan:

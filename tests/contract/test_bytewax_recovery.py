@@ -24,7 +24,7 @@ from storage.store_errors import PointGoneError, StoreMixedError
 from tests.fixtures.recovery_stores import MakeStore, partition, run_sql
 from tests.fixtures.waiting import eventually
 
-LONG = timedelta(seconds=30)
+LONG = timedelta(seconds=60)
 
 
 class Flow:

@@ -156,7 +156,7 @@ def test_settling_waits_for_the_log_and_says_where_it_stands(own_world: World) -
 def test_tail_of_repeats_counts_as_read(own_world: World) -> None:
     """Repeats leave no trace in the log, so nothing says that they were read."""
     own_world.builder.produce([record for record in own_world.records if record.event][:3])
-    receipt = own_world.audit(Asked(settle=timedelta(seconds=10)))
+    receipt = own_world.audit(Asked(settle=timedelta(seconds=30)))
     assert receipt.verdict == "clean"
     assert receipt.compared.repeats == 4 + 3
 

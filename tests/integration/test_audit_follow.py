@@ -19,7 +19,7 @@ from tests.fixtures.audit_world import SHARDS, World
 from tests.fixtures.waiting import eventually
 
 LATE = timedelta(seconds=5)
-LONG = timedelta(seconds=30)
+LONG = timedelta(seconds=60)
 ALL = 1_000_000
 
 

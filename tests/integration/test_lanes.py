@@ -31,7 +31,7 @@ from tests.fixtures.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
-LONG = timedelta(seconds=30)
+LONG = timedelta(seconds=60)
 MATCHES = [f"match-{number}" for number in range(6)]
 
 
