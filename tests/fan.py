@@ -27,7 +27,9 @@ class Fan:
             self._client.on(name, self._note(name))
 
     async def __aenter__(self) -> Self:
-        await self._client.connect(self._url, transports=self._transports)
+        await self._client.connect(
+            self._url, transports=self._transports, wait_timeout=ANSWER_WITHIN.total_seconds()
+        )
         return self
 
     async def __aexit__(

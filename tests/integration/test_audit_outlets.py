@@ -20,7 +20,7 @@ from tests.fixtures.audit_world import HOME, World
 pytestmark = pytest.mark.integration
 
 OUTLETS = Asked(outlets=True)
-SETTLED = Asked(outlets=True, settle=timedelta(seconds=30))
+SETTLED = Asked(outlets=True, settle=timedelta(seconds=90))
 
 
 @contextmanager

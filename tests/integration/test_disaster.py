@@ -93,6 +93,7 @@ def test_a_platform_that_lost_everything_but_its_backups_and_kafka_goes_on(
         stores = backups.run("backup", "create")
         assert stores.returncode == 0, stores.stderr
         at_backup, cluster = _events(ours), _cluster(ours)
+        assert backups.is_archived()  # what comes behind it need not be
         eventually(lambda: _events(ours) > at_backup + 300, LONG)
         _kill_all(stack)
 

@@ -125,8 +125,8 @@ def test_a_stale_writer_is_refused_before_it_writes(
     stale.write(a_pass("p1"))
     stale.settle()
     successor = new_writer()
-    stale.write(a_pass("lost"))
     with pytest.raises(CommitterFailedError):
+        stale.write(a_pass("lost"))
         stale.settle()
     assert isinstance(stale.fatal[0], StaleFenceError)
     successor.write(a_pass("p2"))

@@ -1,6 +1,7 @@
 """The gateway process against real servers: nothing lost, nothing twice, whatever is taken away."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from settings import Settings
 from tests.event_builders import MATCH, a_cancel_of, a_goal, a_pass, a_period_start
 from tests.fan import Fan
 from tests.fixtures.services import Service, StartService
+from tests.fixtures.waiting import eventually
 from tests.live_log import LiveLog
 
 pytestmark = pytest.mark.integration
@@ -61,23 +63,30 @@ def test_a_fan_gets_the_image_and_then_every_event(log: LiveLog, gateway: Servic
 def test_fans_who_join_while_events_flow_miss_none_and_get_none_twice(log: LiveLog, gateway: Service) -> None:
     """Joins fall before, between and inside broadcasts; each fan's seqs run on from its own image."""
     log.say([a_period_start()])
-    rounds, a_round = 150, 20
+    a_round, said = 20, 1
+    all_joined = threading.Event()
 
     async def flow() -> None:
-        for number in range(rounds):
-            log.say(passes(a_round, 1 + number * a_round))
+        nonlocal said
+        while not all_joined.is_set():
+            log.say(passes(a_round, said))
+            said += a_round
             await asyncio.sleep(0)
 
     async def watch() -> None:
         flowing = asyncio.create_task(asyncio.to_thread(asyncio.run, flow()))
         fans = [Fan(gateway.url) for _ in range(12)]
-        for fan in fans:
-            async with asyncio.timeout(30):
-                await fan.__aenter__()
-                await fan.join(MATCH)
+        try:
+            for fan in fans:
+                await asyncio.to_thread(eventually, lambda before=said: said > before)
+                async with asyncio.timeout(30):
+                    await fan.__aenter__()
+                    await fan.join(MATCH)
+        finally:
+            all_joined.set()
         await flowing
         for fan in fans:
-            await fan.has(MATCH, 1 + rounds * a_round)
+            await fan.has(MATCH, said)
         floors = {fan.seqs[MATCH][0] for fan in fans}
         assert len(floors) > 3, f"all joined at {floors}: the flow was over before"
         for fan in fans:
@@ -218,13 +227,13 @@ def test_holes_in_the_stream_are_read_from_the_log(log: LiveLog, gateway: Servic
             lost = log.append(passes(5, 100))
             kept = log.append(passes(5, 200))
             log.publish_pack(kept[0].shard, kept)
-            await fan.has(MATCH, 15, timedelta(seconds=2))
+            await fan.has(MATCH, 15)
             more = log.append(passes(5, 300))
             log.publish_pack(more[0].shard, [*lost[3:], *kept, *more])
-            await fan.has(MATCH, 20, timedelta(seconds=2))
+            await fan.has(MATCH, 20)
             broken = log.append(passes(2, 400))
             log.publish_pack(broken[0].shard, [broken[0], broken[1]._replace(payload=b"{")])
-            await fan.has(MATCH, 22, timedelta(seconds=2))
+            await fan.has(MATCH, 22)
 
     asyncio.run(watch())
 
@@ -239,12 +248,12 @@ def test_flushed_streams_delay_and_lose_nothing(log: LiveLog, gateway: Service) 
             await fan.has(MATCH, 5)
             log.flush_streams()
             log.append(passes(5, 100))
-            await fan.has(MATCH, 10, timedelta(seconds=6))
+            await fan.has(MATCH, 10)
             log.append(passes(5, 200))
-            await fan.has(MATCH, 15, timedelta(seconds=1))
+            await fan.has(MATCH, 15)
             log.publish()
             log.say(passes(5, 300))
-            await fan.has(MATCH, 20, timedelta(seconds=1))
+            await fan.has(MATCH, 20)
 
     asyncio.run(watch())
 

@@ -110,7 +110,8 @@ def test_shards_dealt_to_two_lanes_and_back_lose_and_repeat_nothing(installation
     assert (dealt["lanes_before"], dealt["lanes_after"]) == (1, 2)
     assert list(dealt["stores"].values()) == [[0], [1]]
     assert dealt["audit_before"] == dealt["audit_after"]
-    assert set(dealt["audit_before"]) == {"unread", "sum"}
+    # No relay runs here: what a lane did not get into Redis stays a hole there, and is no loss.
+    assert set(dealt["audit_before"]) - {"stream_hole"} == {"unread", "sum"}
     drain(installation, 2)
     assert numbers_in_log(installation) == list(range(600))
     assert [lane.shards for lane in look(installation).lanes] == [[0], [1]]
@@ -129,7 +130,7 @@ def test_shards_dealt_to_two_lanes_and_back_lose_and_repeat_nothing(installation
     ]
     drain(installation, 1)
     assert numbers_in_log(installation) == list(range(800))
-    assert run_audit(installation, Asked(), Silence()).verdict == "clean"
+    assert set(run_audit(installation, Asked(), Silence()).difference_counts) <= {"stream_hole"}
     found = look(installation)
     assert [(lane.lane, lane.state) for lane in found.lanes] == [("0/1", "stopped")]
     assert found.findings == []
