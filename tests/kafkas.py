@@ -77,7 +77,7 @@ class KafkaMocked:
         for topic in RAW_TOPICS:
             cluster.create_topic(topic, SHARDS)
         # 8 s in real life; an outage in a test is shorter.
-        impatient = {"delivery.timeout.ms": 800}
+        impatient = {"delivery.timeout.ms": 3_000}
         self.link = Link("kafka", cluster.servers, time.monotonic)
         self.producer = RecordProducer(cluster.servers, "", self.link, impatient)
         self.refused = 0

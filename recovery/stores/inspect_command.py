@@ -11,7 +11,7 @@ from recovery.audit.meter import Bar
 from recovery.refusals import refuse
 from recovery.stores.finding import asked_for
 from recovery.stores.inspection import inspect_stores
-from recovery.stores.looks import look_at_kafka, look_at_log
+from recovery.stores.looks import KafkaLook, LogLook, Unknown, look_at_kafka, look_at_log
 from recovery.stores.table import show
 from settings import SettingsError, load
 
@@ -29,11 +29,14 @@ def inspect(
         paths = asked_for(settings, stores)
         with Bar(errors) as meter:
             meter.begin("reading", 2 + len(paths))
-            kafka = look_at_kafka(settings)
+
+            def look() -> tuple[KafkaLook | Unknown, LogLook | Unknown]:
+                kafka = look_at_kafka(settings)
+                meter.advance(1)
+                return kafka, look_at_log(settings)
+
+            found = inspect_stores(paths, look, datetime.now(UTC), lambda: meter.advance(1))
             meter.advance(1)
-            log = look_at_log(settings)
-            meter.advance(1)
-            found = inspect_stores(paths, kafka, log, datetime.now(UTC), lambda: meter.advance(1))
     except (SettingsError, OSError) as error:
         remark("The stores could not be inspected.")
         return refuse(error, json)

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from recovery.stores.looks import KafkaLook, LogLook, Unknown
-from storage.recovery_store import read_store
-from storage.store_contents import Place, StepSize, age_seconds, lag, read_contents
+from storage.recovery_store import Store, read_store
+from storage.store_contents import Contents, Place, StepSize, age_seconds, lag, read_contents
 from storage.store_errors import StoreError
 
 
@@ -55,23 +56,34 @@ class Inspection(msgspec.Struct, kw_only=True):
         return all(isinstance(store, StoreReport) for store in self.stores)
 
 
+class _Read(NamedTuple):
+    path: Path
+    store: Store
+    contents: Contents
+
+
 def inspect_stores(
     paths: list[Path],
-    kafka: KafkaLook | Unknown,
-    log: LogLook | Unknown,
+    look: Callable[[], tuple[KafkaLook | Unknown, LogLook | Unknown]],
     now: datetime,
     done: Callable[[], None],
 ) -> Inspection:
-    """Read each store; one that cannot be used is reported and the others go on."""
-    reports: list[StoreReport | StoreProblem] = []
+    """Read each store; one that cannot be used is reported and the others go on.
+
+    `look` comes last: a lane at work moves its store on, and a store that was
+    read behind the log would seem to know what the log has lost.
+    """
+    read: list[_Read | StoreProblem] = []
     for path in paths:
         try:
-            reports.append(_report(path, kafka, log, now))
+            store = read_store(path, check=True)
+            read.append(_Read(path, store, read_contents(path, store)))
         except StoreError as error:
-            reports.append(problem(path, error))
+            read.append(problem(path, error))
         done()
+    kafka, log = look()
     return Inspection(
-        stores=reports,
+        stores=[one if isinstance(one, StoreProblem) else _report(one, kafka, log, now) for one in read],
         kafka=kafka.reason if isinstance(kafka, Unknown) else "",
         postgres=log.reason if isinstance(log, Unknown) else "",
     )
@@ -88,9 +100,8 @@ def problem(path: Path, error: StoreError) -> StoreProblem:
     )
 
 
-def _report(path: Path, kafka: KafkaLook | Unknown, log: LogLook | Unknown, now: datetime) -> StoreReport:
-    store = read_store(path, check=True)
-    contents = read_contents(path, store)
+def _report(read: _Read, kafka: KafkaLook | Unknown, log: LogLook | Unknown, now: datetime) -> StoreReport:
+    path, store, contents = read
     return StoreReport(
         name=path.name,
         path=str(path),

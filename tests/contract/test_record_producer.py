@@ -18,7 +18,7 @@ from tests.kafkas import KafkaMocked
 
 pytestmark = pytest.mark.anyio
 
-SOON = timedelta(seconds=2)
+SOON = timedelta(seconds=30)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from schemas.raw import RawEvent
 from settings import Settings
 from tests.builders_log import Record
 from tests.event_builders import a_goal, a_pass, a_reading, encoded
-from tests.fixtures.letter_desk import LONG, Desk, running_lane
+from tests.fixtures.letter_desk import LONG, Desk, running_lane, running_relay
 from tests.fixtures.waiting import eventually
 
 
@@ -122,7 +122,7 @@ def test_lanes_that_are_killed_between_control_records_lose_and_repeat_nothing(
     _tell(installation, PARK, match)
     desk.send(Record(a_pass("last", match=match)))
     _tell(installation, RELEASE, match)
-    with running_lane(installation):
+    with running_lane(installation), running_relay(installation):
         eventually(lambda: len(desk.rows(opened)) == 2, LONG)
         eventually(lambda: "last" in desk.log_of(match), LONG)
         assert desk.log_of(match) == ["first", *(f"p{n}" for n in range(len(events))), "last"]

@@ -16,7 +16,7 @@ from tests.fixtures.log_writer import SHARD, NewWriter, assert_sound, generation
 from tests.fixtures.postgres_backups import SOON, Backups, NewBackups
 from tests.fixtures.waiting import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 
 def _now(database: psycopg.Connection) -> datetime:

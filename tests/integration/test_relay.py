@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -133,18 +134,22 @@ def test_an_emptied_redis_heals(installation: Settings, log: GrownLog, start_rel
     publisher.close(timedelta(seconds=5))
 
 
+def _has_published(publisher: LivePublisher, rows: int) -> bool:
+    return publisher.stats.published == rows
+
+
 def test_a_stream_that_somebody_trimmed_becomes_whole_again(
     installation: Settings, log: GrownLog, start_relay: StartRelay
 ) -> None:
     """Its end is right, so only a look at where it begins tells."""
     publisher = LivePublisher(installation.redis, 10_000)
-    for _ in range(5):
+    for runs in range(1, 6):
         publisher.offer([log.grow(0, 10)])
+        eventually(partial(_has_published, publisher, 10 * runs))
     start_relay(installation)
     eventually(lambda: streams_hold(installation, log), SOON)
     with Redis.from_url(installation.redis) as redis:
-        redis.xtrim(stream_name(0, log.generation(0)), maxlen=1, approximate=False)
-    assert len(streamed(installation, 0, log.generation(0))) < 50
+        assert redis.xtrim(stream_name(0, log.generation(0)), maxlen=1, approximate=False) > 0
     eventually(lambda: streams_hold(installation, log), SOON)
     publisher.offer([log.grow(0, 10)])
     eventually(lambda: streams_hold(installation, log), SOON)
@@ -162,9 +167,16 @@ def test_write_through_takes_over_again_after_a_repair(
     eventually(lambda: publisher.stats.refused == 10)
     start_relay(installation)
     eventually(is_delivered(installation, log), SOON)
-    publisher.offer([log.grow(0, 10)])
-    eventually(lambda: publisher.stats.published == 20)
-    assert streams_hold(installation, log)
+
+    def takes_over() -> bool:
+        """The relay may be faster with one run, but not with every one."""
+        before = publisher.stats
+        publisher.offer([log.grow(0, 10)])
+        eventually(lambda: sum(publisher.stats) == sum(before) + 10)
+        return publisher.stats.published > before.published
+
+    eventually(takes_over, SOON)
+    eventually(lambda: streams_hold(installation, log), SOON)
     publisher.close(timedelta(seconds=5))
 
 

@@ -10,6 +10,7 @@ from tests.fixtures.real_match import RealMatch, replay
 from tests.recordings import NO_RECORDS, Recording
 
 pytestmark = [
+    pytest.mark.timeout(400),
     pytest.mark.integration,
     pytest.mark.skipif(
         not CLIENT.is_dir(), reason="no socket.io-client in web/node_modules; ./dev test fetches it"

@@ -78,7 +78,7 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
 
 async def test_a_child_that_gave_way_is_told_so_until_it_is_up_again(tmp_path: Path) -> None:
     """Taking back at once what it gave would end in two throwing each other out for ever."""
-    said = tmp_path / "said"
+    said, up = tmp_path / "said", tmp_path / "up"
     code = (
         "import os, signal\n"
         f"told = open({str(said)!r}, 'a')\n"
@@ -86,10 +86,12 @@ async def test_a_child_that_gave_way_is_told_so_until_it_is_up_again(tmp_path: P
         f"starts = os.path.getsize({str(said)!r})\n"
         "if starts == 1 or starts == 3: os._exit(os.EX_TEMPFAIL)\n"
         "if starts == 2: os._exit(1)\n"
+        f"open({str(up)!r}, 'w').write(str(os.getpid()))\n"
         "signal.pause()"
     )
     async with supervising(tmp_path) as it:
-        await it.start([replace(a_child(code=code), after_giving_way={"TURN": "+"})])
+        probe = _probe(lambda: up.exists() and up.read_text() == str(it.watches["part"].pid))
+        await it.start([replace(a_child(code=code), probe=probe, after_giving_way={"TURN": "+"})])
         watch = it.watches["part"]
         assert (watch.state, said.read_text()) == (State.UP, "-+++")
         assert watch.pid is not None
@@ -102,7 +104,8 @@ async def test_a_child_that_never_comes_up_is_given_up_with_its_last_words(tmp_p
     """A wrong configuration is said, not tried for ever."""
     async with supervising(tmp_path) as it:
         with pytest.raises(ChildFailedError) as caught:
-            await it.start([a_child(code="import sys; sys.exit('no such setting')")])
+            child = a_child(code="import sys; sys.exit('no such setting')")
+            await it.start([replace(child, steady_after=SOON)])
         assert it.watches["part"].restarts == GIVE_UP_AFTER_STARTS - 1
     assert "no such setting" in str(caught.value)
 
@@ -158,16 +161,14 @@ async def test_orphans_of_a_killed_supervisor_are_ended_from_its_record(tmp_path
 
 def test_a_child_dies_with_its_supervisor(tmp_path: Path) -> None:
     """SIGKILL of the supervisor reaches its children through the kernel."""
-    child = "import signal, sys; sys.stdout.write('ready'); sys.stdout.flush(); signal.pause()"
+    child = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
     code = (
         "import subprocess, sys; from local.spawn import command_line; import signal;"
-        f"p = subprocess.Popen(command_line([sys.executable, '-c', {child!r}], None, signal.SIGTERM));"
-        "print(p.pid, flush=True); p.wait()"
+        f"subprocess.Popen(command_line([sys.executable, '-c', {child!r}], None, signal.SIGTERM)).wait()"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    assert parent.stdout.read(5) == "ready"
     parent.kill()
     parent.wait(timeout=SOON.seconds)
     parent.stdout.close()

@@ -90,7 +90,7 @@ def test_a_topic_that_was_made_anew_is_read_once_it_is_adopted(
         assert found is not None
         was, now = found
         assert (was.name, was.topic_id != now.topic_id) == (name, True)
-        assert lane.wait(30) != 0
+        assert lane.wait(60) != 0
     finally:
         lane.kill()
         lane.wait()
