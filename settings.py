@@ -94,6 +94,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_ring: int = 2_000  # recent events kept per match
     api_page_limit: int = 1_000  # events in one answer, at most
 
+    # telemetry
+    metrics_url: str = ""  # where each process pushes its metrics (OTLP over HTTP); empty: nowhere
+    metrics_interval: timedelta = timedelta(seconds=10)
+
     @property
     def lane_index(self) -> int:
         return int(self.lane.partition("/")[0])
@@ -163,6 +167,12 @@ def _with_local_addresses(settings: Settings) -> Settings:
         raise SettingsError("TOUCHLINE_LANE", f"{settings.lane!r} is not 'i/n' with i < n")
     if settings.shards < 1 or settings.shards > 1024:
         raise SettingsError("TOUCHLINE_SHARDS", f"{settings.shards} is not in 1..1024")
+    if settings.metrics_url and not re.match(r"https?://[^/]", settings.metrics_url):
+        raise SettingsError(
+            "TOUCHLINE_METRICS_URL", f"{settings.metrics_url!r} is no http:// or https:// URL"
+        )
+    if settings.metrics_interval < timedelta(seconds=1):
+        raise SettingsError("TOUCHLINE_METRICS_INTERVAL", "is below 1s")
     return msgspec.structs.replace(
         settings,
         kafka=settings.kafka or f"127.0.0.1:{settings.port('kafka')}",

@@ -24,6 +24,7 @@ from sinks.serial_executor import SerialExecutor
 from sinks.stream_repair import StreamRepair, StreamRepairSink, Task
 from storage.relay_reads import Letter, LogRun, RelayReads
 from storage.streams import Streams
+from telemetry.export import export_metrics
 from telemetry.log import Log, configure
 
 _STREAMS = "deliver.streams"
@@ -50,6 +51,7 @@ def open_relay() -> Relay:
     """Read the settings and prepare the edges; servers are first asked when the flow runs."""
     configure()
     settings = configuration.load()
+    export_metrics(settings, "deliver")
     targets = _targets(settings)
     _tune_interpreter()
     os.nice(_NICENESS)

@@ -18,6 +18,7 @@ import settings
 from gateway import application
 from gateway.assembly import Gateway
 from telemetry import log
+from telemetry.export import export_metrics
 
 HELP = """\
 Serve fans over Socket.IO, and the page itself, at http://127.0.0.1:28080 (TOUCHLINE_PORT_BASE + 80).
@@ -105,7 +106,9 @@ def _config(served: object, port: int) -> uvicorn.Config:
 @app.default
 def gateway() -> None:
     log.configure()
-    uvloop.run(serve(settings.load()))
+    given = settings.load()
+    export_metrics(given, "gateway")
+    uvloop.run(serve(given))
 
 
 if __name__ == "__main__":

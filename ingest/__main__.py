@@ -13,6 +13,7 @@ import settings
 from ingest import poll, push
 from ingest.assembly import Ingest, adapters_of
 from telemetry import log
+from telemetry.export import export_metrics
 
 HELP = """\
 Take in what the upstreams say, check it, and write it to Kafka's raw topics.
@@ -94,6 +95,7 @@ def ingest(
     log.configure(log_form)
     try:
         chosen = settings.load()
+        export_metrics(chosen, "ingest")
         adapters = adapters_of(chosen)
         if until_end and adapters != [poll.SOURCE]:
             return _complain("--until-end needs TOUCHLINE_INGEST_ADAPTERS=broadcast: the others never end")

@@ -16,12 +16,14 @@ from recovery.audit.follow import Follower, Look
 from recovery.audit.servers import CannotRunError, opened
 from settings import Settings
 from telemetry import log as telemetry
+from telemetry.export import export_metrics
 from telemetry.log import Log
 from telemetry.metrics import counter, gauge
 
-# With a look every 2 s, a row that does not arrive is told 7 s after the log had it.
+# With a look every 2 s, a row that does not arrive is told 7 s after the log had it; as a metric, after 8 s.
 _EVERY_SECONDS = 2.0
 _LATE = timedelta(seconds=5)
+_PUSHED_EVERY = timedelta(seconds=1)
 _ROWS_BEFORE = 20_000  # of each shard, at the first look
 _PAUSE_SECONDS = 2.0  # before servers that went away are tried again
 _SUMMARY_EVERY_SECONDS = 60.0
@@ -105,6 +107,7 @@ class _Teller:
 def follow(settings: Settings, json: bool, errors: Console, lasting: timedelta | None = None) -> int:
     """Look until SIGTERM or Ctrl-C, or for so long; return the exit status, as the help gives it."""
     telemetry.configure()
+    export_metrics(settings, "audit", _PUSHED_EVERY)
     ended = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: ended.set())

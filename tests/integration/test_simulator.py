@@ -14,6 +14,7 @@ from redis import Redis
 from local.environment import environment_of, inherited
 from settings import ROOT, Settings
 from tests.fixtures.waiting import eventually
+from tests.metrics_collector import MetricsCollector
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -90,8 +91,14 @@ def _pid(settings: Settings, part: str) -> int:
     return int(found["pid"])
 
 
-def test_the_platform_tells_of_a_missing_delivery_by_itself(whole_platform: Settings, tmp_path: Path) -> None:
-    """Streams that are gone, and a relay that sleeps: told, and again when all is well."""
+def test_the_platform_tells_of_a_missing_delivery_by_itself(
+    whole_platform: Settings, metrics_collector: MetricsCollector, tmp_path: Path
+) -> None:
+    """Streams that are gone, and a relay that sleeps: logged, a metric, and again when all is well."""
+
+    def missing() -> float | None:
+        return metrics_collector.value("audit", "audit_undelivered_shards")
+
     log = whole_platform.data / "logs" / "audit.log"
     day = simulate(whole_platform, tmp_path / "ledger.jsonl")
     with Redis.from_url(whole_platform.redis) as redis:
@@ -101,8 +108,12 @@ def test_the_platform_tells_of_a_missing_delivery_by_itself(whole_platform: Sett
         try:
             redis.delete(*streams)
             eventually(lambda: "audit.undelivered" in log.read_text(), timedelta(seconds=60))
+            eventually(missing)
         finally:
             os.kill(relay, signal.SIGCONT)
     eventually(lambda: "audit.delivered" in log.read_text(), timedelta(seconds=60))
+    eventually(lambda: missing() == 0)
+    assert metrics_collector.value("audit", "audit_differences", "kind=undelivered")
+    assert metrics_collector.value("deliver", "relay_repaired_events")
     day.terminate()
     day.communicate()
