@@ -22,6 +22,7 @@ from local.environment import environment_of, inherited
 from schemas.partitioning import partition_of
 from settings import Settings
 from storage.append import read_head
+from storage.lane_reads import lane_sessions
 
 How = Literal["kill", "standby", "handover"]
 
@@ -102,6 +103,10 @@ class _Head:
     def now(self) -> int:
         return sum(read_head(self._connection, shard).position for shard in range(self._shards))
 
+    def is_at_rest(self) -> bool:
+        """Whether no lane is connected to write any more."""
+        return not lane_sessions(self._connection)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -161,6 +166,8 @@ async def _meet_backlog(
 ) -> tuple[float, float, int]:
     """Seconds to the first new row, seconds until all is read, and how many records that were."""
     count = round(rate * backlog.total_seconds())
+    # A killed lane's last commit may still be under way in the server.
+    await _until(head.is_at_rest)
     before = head.now()
     if count:
         say(f"no lane runs; a backlog of {count:,} records comes up")

@@ -24,7 +24,7 @@ from sinks.committer import Committer, Limits
 from sinks.event_log import EventLogSink, part_of_shard
 from sinks.live_streams import LivePublisher
 from sources.kafka import KafkaSource, consumer_config
-from sources.topic_lives import LiveTopic, describe_topics, first_offsets, watch_lives
+from sources.topic_lives import LiveTopic, Topics, watch_lives
 from storage import resume
 from storage.append import StaleFenceError
 from storage.connect import connect
@@ -64,9 +64,8 @@ def open_lane() -> Lane:
     telemetry.configure()
     shards = [shard for shard in range(settings.shards) if shard % settings.lane_count == settings.lane_index]
     store = OwnStore([part_of_shard(shard) for shard in shards])
-    lives = describe_topics(
-        settings.kafka, [settings.topic_prefix + topic for topic in RAW_TOPICS], settings.shards
-    )
+    topics = Topics(settings.kafka, [settings.topic_prefix + topic for topic in RAW_TOPICS], settings.shards)
+    lives = topics.lives()
     numbers = _number_topics(settings, lives)
     publisher = LivePublisher(settings.redis, settings.live_backlog_rows)
     committer = Committer(
@@ -81,7 +80,7 @@ def open_lane() -> Lane:
 
     # Before the log is asked: what it has not read by then, and Kafka no longer has, nobody will read.
     # Where no answer came the consumer finds out, and the next start says it.
-    firsts = first_offsets(settings.kafka, [topic.name for topic in lives], shards)
+    firsts = topics.first_offsets(shards)
 
     def read_on(connection: psycopg.Connection, shard: int) -> dict[str, int]:
         following = resume.by_name(resume.next_offsets(connection, shard), numbers)

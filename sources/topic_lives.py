@@ -35,35 +35,61 @@ class TopicMissingError(RuntimeError):
         self.reason = reason
 
 
-def describe_topics(bootstrap: str, names: Sequence[str], partitions: int) -> list[LiveTopic]:
-    """Ask the cluster for its id and the topics' ids; raise TopicMissingError when one does not fit."""
-    return _describe(_admin(bootstrap), names, partitions)
+class Topics:
+    """Asks a cluster about some topics of `partitions` partitions each."""
 
+    def __init__(self, bootstrap: str, names: Sequence[str], partitions: int) -> None:
+        config: dict[str, Any] = {
+            "bootstrap.servers": bootstrap,
+            "log_level": 2,
+            "error_cb": lambda _: None,
+        }
+        self._admin = AdminClient(config)
+        self._names = list(names)
+        self._partitions = partitions
 
-def first_offsets(
-    bootstrap: str, names: Sequence[str], partitions: Iterable[int]
-) -> dict[tuple[str, int], int]:
-    """(topic, partition) -> the first offset that is still there.
+    def lives(self) -> list[LiveTopic]:
+        """The cluster's id and the topics' ids now; raise TopicMissingError when one does not fit."""
+        cluster_id = self._admin.describe_cluster(request_timeout=_SECONDS).result(_SECONDS).cluster_id
+        asked = self._admin.describe_topics(TopicCollection(self._names), request_timeout=_SECONDS)
+        described: list[LiveTopic] = []
+        for name, future in asked.items():
+            try:
+                topic = future.result(_SECONDS)
+            except Exception as error:
+                raise TopicMissingError(name, str(error)) from error
+            if len(topic.partitions) != self._partitions:
+                reason = f"it has {len(topic.partitions)} partitions, not {self._partitions}"
+                raise TopicMissingError(name, reason)
+            described.append(LiveTopic(name, cluster_id, str(topic.topic_id), self._partitions))
+        return described
 
-    A partition that does not answer is left out: it must not hold up the others.
-    """
-    admin = _admin(bootstrap)
-    places = [TopicPartition(name, partition) for partition in partitions for name in names]
-    answers = admin.list_offsets(dict.fromkeys(places, _EARLIEST), request_timeout=_FIRST_OFFSETS_SECONDS)
-    found: dict[tuple[str, int], int] = {}
-    for place in places:
+    def first_offsets(self, partitions: Iterable[int]) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> the first offset that is still there.
+
+        A partition that does not answer is left out: it must not hold up the others.
+        """
+        # librdkafka asks for leaders first, and overhears the answer now and then when the connection
+        # is as new as the question: it then repeats it after 3 s. Here the leaders are known already.
         with suppress(KafkaException):
-            found[place.topic, place.partition] = answers[place].result(_SECONDS).offset
-    return found
+            for name in self._names:
+                self._admin.list_topics(name, timeout=_SECONDS)
+        places = [TopicPartition(name, partition) for partition in partitions for name in self._names]
+        asked = dict.fromkeys(places, _EARLIEST)
+        answers = self._admin.list_offsets(asked, request_timeout=_FIRST_OFFSETS_SECONDS)
+        found: dict[tuple[str, int], int] = {}
+        for place in places:
+            with suppress(KafkaException):
+                found[place.topic, place.partition] = answers[place].result(_SECONDS).offset
+        return found
 
 
 class LifeWatch:
     """Compares the topics that a reader began with to those that the cluster holds now."""
 
     def __init__(self, bootstrap: str, lives: Sequence[LiveTopic]) -> None:
-        self._admin = _admin(bootstrap)
         self._lives = {topic.name: topic for topic in lives}
-        self._partitions = lives[0].partitions
+        self._topics = Topics(bootstrap, list(self._lives), lives[0].partitions)
 
     def replaced(self) -> tuple[LiveTopic, LiveTopic] | None:
         """A topic that is another one now, as it was and as it is.
@@ -71,7 +97,7 @@ class LifeWatch:
         None when there is no answer, and for a topic that is gone: those are for the reader to notice.
         """
         try:
-            now = _describe(self._admin, list(self._lives), self._partitions)
+            now = self._topics.lives()
         except (KafkaException, TopicMissingError, TimeoutError):
             return None
         return next(((self._lives[t.name], t) for t in now if t != self._lives[t.name]), None)
@@ -91,22 +117,3 @@ def watch_lives(
                 on_replaced(*found)
 
     threading.Thread(target=run, name="topic-watch", daemon=True).start()
-
-
-def _admin(bootstrap: str) -> AdminClient:
-    config: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 2, "error_cb": lambda _: None}
-    return AdminClient(config)
-
-
-def _describe(admin: AdminClient, names: Sequence[str], partitions: int) -> list[LiveTopic]:
-    cluster_id = admin.describe_cluster(request_timeout=_SECONDS).result(_SECONDS).cluster_id
-    described: list[LiveTopic] = []
-    for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=_SECONDS).items():
-        try:
-            topic = future.result(_SECONDS)
-        except Exception as error:
-            raise TopicMissingError(name, str(error)) from error
-        if len(topic.partitions) != partitions:
-            raise TopicMissingError(name, f"it has {len(topic.partitions)} partitions, not {partitions}")
-        described.append(LiveTopic(name, cluster_id, str(topic.topic_id), partitions))
-    return described

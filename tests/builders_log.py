@@ -24,7 +24,7 @@ from schemas.pack import pack
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE, DerivedRecord, RawEvent, source_of
 from settings import Settings
-from sources.topic_lives import describe_topics
+from sources.topic_lives import Topics
 from storage.connect import connect
 from storage.copy_rows import (
     COPY_CHECKPOINTS,
@@ -90,7 +90,7 @@ class LogBuilder:
         names = [settings.topic_prefix + topic for topic in RAW_TOPICS]
         lives = [
             TopicLife(t.name.removeprefix(settings.topic_prefix), t.cluster_id, t.topic_id)
-            for t in describe_topics(settings.kafka, names, settings.shards)
+            for t in Topics(settings.kafka, names, settings.shards).lives()
         ]
         with connect(settings.postgres, "touchline-test") as connection:
             self._numbers = register_topics(connection, lives)

@@ -1,6 +1,6 @@
 """Read the raw topics from Kafka, up to where they ended when the audit began."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 
 from confluent_kafka import (
@@ -148,8 +148,11 @@ class KafkaReads:
         now = self._offsets(names, _LATEST)
         return {(names[name], partition): end for (name, partition), end in now.items()}
 
-    def _offsets(self, names: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
+    def _offsets(self, names: Collection[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
         """One request for all partitions: asked one by one, eight shards took half a second."""
+        # The leaders first: librdkafka overhears them now and then on a new connection, and waits 3 s.
+        for name in names:
+            self._admin.list_topics(name, timeout=_ANSWER_SECONDS)
         places = [TopicPartition(name, partition) for name in names for partition in range(self._shards)]
         asked = dict.fromkeys(places, which)
         answers = self._admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)

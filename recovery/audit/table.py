@@ -66,6 +66,7 @@ def _table(title: str) -> Table:
 
 def _matches(receipt: Receipt) -> Table:
     table = _table("Matches")
+    table.collapse_padding = True  # ten million records still fit
     table.add_column("match", overflow="fold", min_width=12)
     for name in ("shard", "score", "kafka", "events", "repeats", "letters", "redis", "wrong"):
         table.add_column(name, justify="right", no_wrap=True)

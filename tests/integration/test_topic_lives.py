@@ -22,7 +22,7 @@ from schemas import letters
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, RawEvent
 from settings import ROOT, Settings
-from sources.topic_lives import LifeWatch, describe_topics
+from sources.topic_lives import LifeWatch, Topics
 from tests.builders_log import LogBuilder, Record
 from tests.event_builders import MATCH, a_pass
 from tests.fixtures.recovery_commands import Call
@@ -79,7 +79,7 @@ def test_a_topic_that_was_made_anew_is_read_once_it_is_adopted(
         eventually(lambda: _rows(installation) == 20, LONG)
         builder = LogBuilder(installation)
         names = [installation.topic_prefix + topic for topic in RAW_TOPICS]
-        before = describe_topics(installation.kafka, names, installation.shards)
+        before = Topics(installation.kafka, names, installation.shards).lives()
         watch = LifeWatch(installation.kafka, before)
         assert watch.replaced() is None
         Cluster(installation).delete_topic(name)

@@ -17,7 +17,7 @@ def a_receipt(findings: Findings, matches: int = 3, unsettled: list[str] | None 
     )
     for number in range(matches):
         tally = tallies.match(f"match-{number:03d}", 7)
-        tally.records = tally.events = tally.streamed = 1_234_567
+        tally.records = tally.events = tally.streamed = 12_345_678
     return write_receipt(tallies, findings, None, unsettled or [], None, "2024-03-16T20:00:00Z", 1.5, {})
 
 
