@@ -1,6 +1,6 @@
 """Read the raw topics from Kafka, up to where they ended when the audit began."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 
 from confluent_kafka import (
@@ -118,12 +118,16 @@ class KafkaReads:
         self._consumer.close()
 
     def cluster_id(self) -> str:
-        return self._consumer.list_topics(timeout=_ANSWER_SECONDS).cluster_id or ""
+        return self._metadata().cluster_id or ""
+
+    def _metadata(self) -> Any:
+        """What there is; asked before offsets are, which take 3 s now and then on a new connection."""
+        return self._admin.list_topics(timeout=_ANSWER_SECONDS)
 
     def cut(self, topics: Iterable[str] = RAW_TOPICS) -> list[TopicCut]:
         """The topics with their offsets now; raise TopicMissingError, ShardCountError."""
         names = {self._prefix + topic: topic for topic in topics}
-        there = self._consumer.list_topics(timeout=_ANSWER_SECONDS).topics
+        there = self._metadata().topics
         for name in names:
             if name not in there:
                 raise TopicMissingError(name)
@@ -148,11 +152,8 @@ class KafkaReads:
         now = self._offsets(names, _LATEST)
         return {(names[name], partition): end for (name, partition), end in now.items()}
 
-    def _offsets(self, names: Collection[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
+    def _offsets(self, names: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
         """One request for all partitions: asked one by one, eight shards took half a second."""
-        # The leaders first: librdkafka overhears them now and then on a new connection, and waits 3 s.
-        for name in names:
-            self._admin.list_topics(name, timeout=_ANSWER_SECONDS)
         places = [TopicPartition(name, partition) for name in names for partition in range(self._shards)]
         asked = dict.fromkeys(places, which)
         answers = self._admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
