@@ -14,7 +14,7 @@ from storage.store_file import StoreFile
 # A test pins these ids; the states of other flows are only counted.
 READ_STEP = "enrich.read"
 APPEND_STEP = "enrich.append"
-_APPEND_VERSION = 1
+_APPEND_VERSIONS = (1, 2)
 
 _TOTALS = """
 SELECT step_id, count(*), coalesce(sum(snap_epoch >= ?), 0), max(created_at) FROM snaps GROUP BY step_id
@@ -121,7 +121,7 @@ def _offsets(value: object) -> dict[str, int]:
 
 def _place(value: object) -> Place:
     match value:
-        case (int(version), int(position), bytes(chain)) if version == _APPEND_VERSION and position >= 0:
+        case (int(version), int(position), bytes(chain), *_) if version in _APPEND_VERSIONS and position >= 0:
             return Place(position, chain.hex())
     raise NotPlainError("it is no place in the log")
 
