@@ -199,7 +199,7 @@ class Committer:
             while log.pending and self._failure is None:
                 self._changed.wait()
             self._raise_failure()
-            return log.committed
+            return log.committed._replace(generation=log.owned.generation)
 
     def close(self) -> None:
         """Commit what waits, end the thread and leave the database; the shards stay as they are."""
@@ -461,5 +461,9 @@ def _loss(shard: ShardHistory, generation: int = 0) -> str | None:
 
 
 def _lacks(connection: psycopg.Connection, shard: int, seen: Committed) -> bool:
-    """Whether the log of a shard lacks what a snapshot saw committed."""
-    return any(_loss(each) is not None for each in read_history(connection, {shard: seen}).shards)
+    """Whether the log of a shard lacks what a snapshot saw committed, and no generation has begun since."""
+    return any(
+        _loss(each) is not None
+        for each in read_history(connection, {shard: seen}).shards
+        if seen.generation in (0, each.generation)
+    )

@@ -9,10 +9,10 @@ from sinks.committer import Committer
 from storage.history import Committed, CommitToken
 
 STATE_VERSION = 2
-
 _NUMBER_BYTES = 8
 
-LogState = tuple[int, int, bytes, bytes]  # version, position, chain, commit token (number in 8 bytes, hash)
+# Version, position, chain, commit token (its number in 8 bytes, then the hash), generation.
+LogState = tuple[int, int, bytes, bytes, int]
 
 
 def part_of_shard(shard: int) -> str:
@@ -20,15 +20,21 @@ def part_of_shard(shard: int) -> str:
     return f"{shard:03d}"
 
 
-def _committed(state: tuple[int, int, bytes] | LogState) -> Committed | None:
+def state_of(committed: Committed) -> LogState:
+    """What was committed, as a snapshot keeps it."""
+    position, chain, (number, token), generation = committed
+    return (STATE_VERSION, position, chain, number.to_bytes(_NUMBER_BYTES, "big") + token, generation)
+
+
+def committed_of(state: tuple[int, int, bytes] | LogState) -> Committed | None:
     """What a snapshot saw committed; version 1 knew no commit tokens."""
     if state[0] not in (1, STATE_VERSION):
         return None
-    position, chain, *rest = state[1:]
-    if not rest:
-        return Committed(position, chain)
-    number, token = rest[0][:_NUMBER_BYTES], rest[0][_NUMBER_BYTES:]
-    return Committed(position, chain, CommitToken(int.from_bytes(number, "big"), token))
+    if len(state) == 3:
+        return Committed(state[1], state[2])
+    _, position, chain, token, generation = state
+    number = int.from_bytes(token[:_NUMBER_BYTES], "big")
+    return Committed(position, chain, CommitToken(number, token[_NUMBER_BYTES:]), generation)
 
 
 class _ShardPartition(StatefulSinkPartition[EventBatch, LogState]):
@@ -41,8 +47,7 @@ class _ShardPartition(StatefulSinkPartition[EventBatch, LogState]):
 
     def snapshot(self) -> LogState:
         """Wait for the commits, so that no snapshot is ahead of the log."""
-        position, chain, token = self._committer.drain(self._shard)
-        return (STATE_VERSION, position, chain, token.number.to_bytes(_NUMBER_BYTES, "big") + token.token)
+        return state_of(self._committer.drain(self._shard))
 
     def close(self) -> None:
         self._committer.drain(self._shard)
@@ -70,5 +75,5 @@ class EventLogSink(FixedPartitionedSink[EventBatch, LogState]):
     def build_part(self, step_id: str, for_part: str, resume_state: LogState | None) -> _ShardPartition:
         """Take the shard with a new fence; a snapshot ahead of the log begins a new life of it."""
         shard = int(for_part)
-        self._committer.own(shard, None if resume_state is None else _committed(resume_state))
+        self._committer.own(shard, None if resume_state is None else committed_of(resume_state))
         return _ShardPartition(self._committer, shard)

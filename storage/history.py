@@ -35,6 +35,7 @@ class Committed(NamedTuple):
     position: int
     chain: bytes
     token: CommitToken = NO_TOKEN
+    generation: int = 0  # 0 when a snapshot of an earlier release does not say
 
 
 class ShardHistory(NamedTuple):

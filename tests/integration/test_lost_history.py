@@ -15,7 +15,7 @@ from tests.fixtures.log_writer import CONTROL_LIFE, LIFE, SHARD, NewWriter, Writ
 from tests.fixtures.postgres_pair import PostgresPair
 from tests.fixtures.waiting import eventually
 
-SOON = timedelta(seconds=60)
+SOON = timedelta(seconds=40)
 QUIET = 1 - SHARD
 
 _GENERATIONS = "SELECT shard, generation FROM delivery_shards ORDER BY shard"
@@ -217,6 +217,23 @@ def test_a_snapshot_ahead_of_the_log_begins_a_generation_of_every_shard(
     successor.committer.close()
     after = _generations(writer.settings.postgres)
     assert all(after[shard] > before[shard] for shard in (SHARD, QUIET))
+
+
+def test_a_snapshot_of_an_ended_generation_begins_no_other(
+    new_writer: NewWriter, database: psycopg.Connection
+) -> None:
+    """Readers were told of that loss already; the lane that found it left this snapshot behind."""
+    writer = new_writer()
+    writer.write(a_pass("p1"), a_pass("p2"))
+    committed = writer.committer.drain(SHARD)
+    database.execute("DELETE FROM events WHERE position = 2")
+    eventually(lambda: writer.fatal, SOON)
+    before = _generations(writer.settings.postgres)
+    assert before[SHARD] > committed.generation
+    successor = Writer(writer.settings)
+    successor.committer.own(SHARD, committed)
+    successor.committer.close()
+    assert _generations(writer.settings.postgres) == before
 
 
 def test_old_commit_tokens_are_pruned_and_not_missed(
