@@ -9,7 +9,7 @@ import pytest
 from settings import load
 from tests.free_ports import a_free_base
 from tests.torture.actions import edges, processes, servers
-from tests.torture.actions.registry import ACTIONS
+from tests.torture.actions.registry import ACTIONS, needs_of_all
 from tests.torture.plan import make_plan
 from tests.torture.run import torture
 
@@ -46,7 +46,9 @@ def test_every_promise_holds_under_torture(folder: Path) -> None:
     """Nothing lost, nothing twice, all in order, and back in time, after one of each kind of harm."""
     base = a_free_base()
     settings = load({"TOUCHLINE_PORT_BASE": str(base), "TOUCHLINE_DATA": str(folder / "data")})
-    plan = make_plan(SEED, len(KINDS), SECONDS, {kind: ACTIONS[kind].weight for kind in KINDS})
+    plan = make_plan(
+        SEED, len(KINDS), SECONDS, {kind: ACTIONS[kind].weight for kind in KINDS}, needs_of_all()
+    )
     for step in plan:
         print(step)
     outcome = asyncio.run(torture(settings, folder, SEED, plan, SECONDS, print, PATIENCE))
