@@ -19,14 +19,20 @@ from tests.torture.witness import Witness, Written
 
 SETTLES_WITHIN = timedelta(seconds=60)
 _TOLD_AT_MOST = 10  # places with two events: one loss makes hundreds
+SETTLES = "settles in time"
+FANS = "a fan saw the log"
+STANDS = "an acknowledged park or release stands"
+LOST, ORDER, LETTERS = "nothing lost", "in order, without gaps", "dead letters accounted for"
+NEW_GENERATION = "a log that lost its end begins a new generation"
+ONE_EVENT = "each place of a generation has one event"
 # The audit's kinds of difference, by the promise that each one breaks.
 PROMISES = {
-    "nothing lost": ("unread", "removed", "unaccounted", "ledger_event", "ledger_final", "sum"),
+    LOST: ("unread", "removed", "unaccounted", "ledger_event", "ledger_final", "sum"),
     "nothing twice": ("key_twice", "accounted_twice", "ledger_extra"),
-    "in order, without gaps": ("position", "seq", "order", "shard", "appended_at"),
+    ORDER: ("position", "seq", "order", "shard", "appended_at"),
     "the chain proves the log": ("chain", "identity", "payload", "origin"),
     "image = fold": ("score", "fold", "image", "fold_version"),
-    "dead letters accounted for": (
+    LETTERS: (
         "letter_origin",
         "letter_reason",
         "letter_topic",
@@ -45,11 +51,6 @@ PROMISES = {
     "no event waits in an open match": ("parked",),
 }
 _PROMISE_OF = {kind: promise for promise, kinds in PROMISES.items() for kind in kinds}
-SETTLES = "settles in time"
-FANS = "a fan saw the log"
-NEW_GENERATION = "a log that lost its end begins a new generation"
-ONE_EVENT = "each place of a generation has one event"
-
 _LOG = "SELECT match, seq, replace(event_key::text, '-', '') FROM events ORDER BY match, seq"
 
 

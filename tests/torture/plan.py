@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 # Faults that meet: this share of the actions is not waited for, and the next begins within this share.
 _UNAWAITED = 0.2
-_OVERLAPPING = 0.25
+_OVERLAPPING = 0.4
 _BEGINS_WITHIN_SECONDS = (0.1, 4.0)  # of the one before
 
 # Action -> what it needs for itself: two that share something never run at the same time.

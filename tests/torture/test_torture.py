@@ -8,15 +8,15 @@ import pytest
 
 from settings import load
 from tests.free_ports import a_free_base
-from tests.torture.actions import edges, processes, servers
+from tests.torture.actions import edges, failovers, parked_failovers, processes, servers
 from tests.torture.actions.registry import ACTIONS, needs_of_all
 from tests.torture.plan import make_plan
 from tests.torture.run import torture
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
-SEED = 1
-EVERY_KIND = (edges, processes, servers)  # importing them registers their actions
+SEED = 2
+EVERY_KIND = (edges, failovers, parked_failovers, processes, servers)  # importing them registers their actions
 SECONDS = 45.0
 PATIENCE = 2.0  # a test machine has other work
 # One of each kind of harm; each of the others has its turn in longer runs.
@@ -27,9 +27,9 @@ KINDS = (
     "crash:deliver.between_top_and_append",
     "zombie_lane",
     "delete_store",
-    "stop_postgres_at_once",
+    "zone_lost",
+    "lossy_failover_while_parked",
     "terminate_backends",
-    "cut_redis",
     "pause_redis",
     "swallow_and_cut_an_edge",
     "kill_gateway",

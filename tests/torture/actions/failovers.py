@@ -136,7 +136,7 @@ async def postgres_lossy_failover(rig: Rig, draw: Random) -> None:
             raise NotReachedError(_NOTHING_LOST)
 
 
-@action(bound=_FAILOVER_BOUND, needs="postgres relay")
+@action(weight=2, bound=_FAILOVER_BOUND, needs="postgres relay")
 async def lossy_failover_without_relay(rig: Rig, draw: Random) -> None:
     """The same while the relay is away: nobody compares streams and log until it comes back."""
     async with standby(rig) as other, _without_relay(rig, draw):
@@ -146,7 +146,7 @@ async def lossy_failover_without_relay(rig: Rig, draw: Random) -> None:
         await asyncio.sleep(draw.uniform(*_AWAY_SECONDS))
 
 
-@action(bound=_FAILOVER_BOUND, needs="postgres redis relay")
+@action(weight=3, bound=_FAILOVER_BOUND, needs="postgres redis relay")
 async def zone_lost(rig: Rig, draw: Random) -> None:
     """PostgreSQL fails over to a standby that lags, and Redis comes back empty in the same instant."""
     empty = draw.choice((_start_empty, _flush))
