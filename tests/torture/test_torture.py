@@ -16,7 +16,8 @@ from tests.torture.run import torture
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
 SEED = 2
-EVERY_KIND = (edges, failovers, parked_failovers, processes, servers)  # importing them registers their actions
+# Importing them registers their actions.
+EVERY_KIND = (edges, failovers, parked_failovers, processes, servers)
 SECONDS = 45.0
 PATIENCE = 2.0  # a test machine has other work
 # One of each kind of harm; each of the others has its turn in longer runs.

@@ -71,11 +71,13 @@ async def lossy_failover_while_parked(rig: Rig, draw: Random) -> None:
     """A failover takes parked events, a letter or a park of a lane that committed nothing else."""
     lane = draw.randrange(LANES)
     shards = list(range(lane, rig.settings.shards, LANES))
-    name = rig.load.new_match(draw.choice(shards))
-    match = OwnMatch(rig.settings, rig.load.sender, name, draw.choice((1, 2)))
+    shard = draw.choice(shards)
+    match = OwnMatch(rig.settings, rig.load.sender, rig.load.new_match(shard), draw.choice((1, 2)))
     was_parked = draw.random() < 0.5
     lose = draw.choice(_OF_A_PARKED if was_parked else _OF_AN_OPEN)
-    stays_quiet = draw.random() < 0.5
+    # Whose load comes back with the failover. With that of others the lane connects again, and may
+    # still believe what it remembers of the shard that stays quiet.
+    loud = draw.choice(((), shards, [each for each in shards if each != shard]))
     await match.say(2)
     if was_parked:
         await _obeyed(match, PARK)
@@ -89,10 +91,10 @@ async def lossy_failover_while_parked(rig: Rig, draw: Random) -> None:
             await _soon(lambda: not match.broken(), f"{lose.__name__} to be committed")
 
             async def end_silence() -> None:
-                if not stays_quiet:
-                    silence.close()
+                rig.load.pulse.quiet -= set(loud)
 
             await other.take_over(draw, end_silence)
+        await match.say(1)
         is_whole = await _is_whole_again(rig, match, lose.__name__)
     if is_whole:
         await _goes_on(rig, match)
