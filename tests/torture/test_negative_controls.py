@@ -314,10 +314,10 @@ def test_a_log_that_fell_and_stays_in_its_generation_has_two_events_at_a_place(
             await stage.holds(2)
             lane.send_signal(signal.SIGTERM)  # it ends with a snapshot of all it has written
             await asyncio.wait_for(lane.wait(), 20)
-            witness.look()
+            witness.read()
             stage.database.execute("DELETE FROM events WHERE position = 2")
             stage.database.execute("DELETE FROM checkpoints")
-            witness.look()
+            witness.read()
             assert [fall.position for fall in witness.falls] == [2]
             await stage.say(a_pass("p-1"))
             await stage.lane()
@@ -360,8 +360,11 @@ def _promises(match: OwnMatch) -> set[str]:
     return {violation.promise for violation in match.broken()}
 
 
-def test_an_event_that_reached_nobody_and_a_copy_of_another_log_are_found(installation: Settings) -> None:
-    """Neither its stream nor `live-events` has the last event; then a copy claims the place of the first."""
+@pytest.mark.parametrize("copy", ["stream", "live-events"])
+def test_an_event_that_reached_nobody_and_one_in_the_place_of_another_are_found(
+    installation: Settings, copy: str
+) -> None:
+    """Neither its stream nor `live-events` has the last event; then one of them has it as the first."""
 
     async def play() -> None:
         async with set_up(installation) as stage:
@@ -377,25 +380,29 @@ def test_an_event_that_reached_nobody_and_a_copy_of_another_log_are_found(instal
             await stage.until(lambda: stage.stream_top() == 2)
             stage.redis.delete(stage.stream())
             assert await stage.broken(None, outlets=True) == {STREAMS, COPIES}
-            _copy_of_another_log(installation, stage)
+            _claim_the_first_place(stage, copy)
             assert {violation.promise for violation in check_places(installation, [], {})} == {ONE_EVENT}
 
     asyncio.run(play())
 
 
-def _copy_of_another_log(settings: Settings, stage: Stage) -> None:
-    """Put the second event into `live-events` as the first of the same generation."""
-    row = stage.database.execute(
+def _claim_the_first_place(stage: Stage, copy: str) -> None:
+    """Show the second event as the first of the same generation, beside the first itself."""
+    rows = stage.database.execute(
         "SELECT d.generation, convert_to(e.payload::text, 'UTF8') FROM events AS e"
-        " INNER JOIN delivery_shards AS d ON d.shard = e.shard WHERE e.position = 2"
-    ).fetchone()
-    assert row is not None
-    producer = Producer({"bootstrap.servers": settings.kafka, "log_level": 0})
+        " INNER JOIN delivery_shards AS d ON d.shard = e.shard ORDER BY e.position"
+    ).fetchall()
+    (generation, first), (_, second) = rows
+    claiming = second.replace(b'"seq":2', b'"seq":1')
+    if copy == "stream":
+        stage.redis.xadd(stage.stream(), {"f": b"1", "c": b"", "e": pack([first, claiming])}, id="2-0")
+        return
+    producer = Producer({"bootstrap.servers": stage.settings.kafka, "log_level": 0})
     producer.produce(
-        settings.topic_prefix + LIVE_EVENTS,
-        row[1].replace(b'"seq":2', b'"seq":1'),
+        stage.settings.topic_prefix + LIVE_EVENTS,
+        claiming,
         MATCH.encode(),
         stage.shard,
-        headers={GENERATION: str(row[0]), POSITION: "1", CHAIN: "00" * 16},
+        headers={GENERATION: str(generation), POSITION: "1", CHAIN: "00" * 16},
     )
     producer.flush()

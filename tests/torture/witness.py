@@ -10,7 +10,7 @@ import psycopg
 
 from settings import Settings
 
-_LOOKS_EVERY_SECONDS = 0.1
+_READS_EVERY_SECONDS = 0.1
 # In one statement, so that rows, heads and generations are of one moment. A shard without news has one row.
 # Each shard by itself: a plain join may read all rows of the log, ten times a second.
 _NEWS = """
@@ -88,10 +88,10 @@ class Witness:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.to_thread(self.look)
-            await asyncio.sleep(_LOOKS_EVERY_SECONDS)
+            await asyncio.to_thread(self.read)
+            await asyncio.sleep(_READS_EVERY_SECONDS)
 
-    def look(self) -> None:
+    def read(self) -> None:
         """Note what is new on the server in its usual place; one that is away has nothing new."""
         with self._lock:
             try:
@@ -103,7 +103,7 @@ class Witness:
                     self._connection.close()
                     self._connection = None
 
-    def look_at(self, dsn: str) -> list[Fall]:
+    def read_from(self, dsn: str) -> list[Fall]:
         """Note what is new on another server that takes over; return what fell."""
         with self._lock, psycopg.connect(dsn, autocommit=True) as connection:
             before = len(self.falls)
@@ -117,11 +117,11 @@ class Witness:
             "positions": [place.position for place in self._read.values()],
             "chains": [place.chain for place in self._read.values()],
         }
-        looked = dict(self._read)
+        before = dict(self._read)
         for shard, generation, there, position, match, seq, event_id, chain in connection.execute(
             _NEWS, asked
         ):
-            place = looked.pop(shard, None)
+            place = before.pop(shard, None)
             if place is not None and place.chain != there:
                 self.falls.append(Fall(shard, place.generation, place.position))
             if place is not None and (place.generation != generation or place.chain != there):

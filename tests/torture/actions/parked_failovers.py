@@ -22,7 +22,7 @@ _BACK_WITHIN_SECONDS = 45.0
 _ACTION_BOUND = timedelta(seconds=60)
 _ASKS_EVERY_SECONDS = 0.02
 # A lane writes down where reading stands a second after its last batch.
-_STILL_LOOKS = 60
+_STILL_POLLS = 60
 
 _COMMITS = """
 SELECT
@@ -108,7 +108,7 @@ async def _stands_still(rig: Rig, shards: Sequence[int]) -> None:
         with psycopg.connect(rig.settings.postgres) as connection:
             now = connection.execute(_COMMITS, {"shards": shards}).fetchone()
         seen.append(now)
-        return len(seen) > _STILL_LOOKS and all(past == now for past in seen[-_STILL_LOOKS:])
+        return len(seen) > _STILL_POLLS and all(past == now for past in seen[-_STILL_POLLS:])
 
     await _soon(is_still, "the lane to stand still")
 

@@ -88,12 +88,12 @@ class Standby:
         """
         rig = self._rig
         # Nobody writes to it before it is led to, so what fell is seen whole.
-        await asyncio.to_thread(rig.witness.look)
+        await asyncio.to_thread(rig.witness.read)
         meanwhile = asyncio.create_task(at_once()) if at_once is not None else None
         try:
             async with held_down(rig, "postgres") as before_it_starts:
                 await asyncio.to_thread(self._promote)
-                fell = await asyncio.to_thread(rig.witness.look_at, self._dsn)
+                fell = await asyncio.to_thread(rig.witness.read_from, self._dsn)
                 lead(rig, "postgres", self.port)
                 await asyncio.sleep(draw.uniform(3, 5))
                 await asyncio.to_thread(self._stop)
