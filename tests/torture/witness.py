@@ -70,6 +70,8 @@ class Witness:
         self.written: Written = {}
         self.falls: list[Fall] = []
         self._chains: dict[tuple[int, int], dict[int, set[UUID]]] = {}  # shard, generation -> position
+        self._ended: dict[tuple[int, int], int] = {}  # where a log that fell ended, by shard and generation
+        self._gone_on: set[tuple[int, int]] = set()  # and those that were written on in that generation
         self._dsn = settings.postgres
         self._connection: psycopg.Connection | None = None
         self._read: dict[int, _Place] = {}
@@ -117,26 +119,37 @@ class Witness:
             "positions": [place.position for place in self._read.values()],
             "chains": [place.chain for place in self._read.values()],
         }
-        before = dict(self._read)
+        before, fell = dict(self._read), list[Fall]()
         for shard, generation, there, position, match, seq, event_id, chain in connection.execute(
             _NEWS, asked
         ):
             place = before.pop(shard, None)
             if place is not None and place.chain != there:
-                self.falls.append(Fall(shard, place.generation, place.position))
+                fell.append(Fall(shard, place.generation, place.position))
             if place is not None and (place.generation != generation or place.chain != there):
                 del self._read[shard]
             if position is not None:
+                if position > self._ended.get((shard, generation), position):
+                    self._gone_on.add((shard, generation))
                 self._read[shard] = _Place(generation, position, chain)
                 self.written.setdefault((match, generation), {}).setdefault(seq, set()).add(event_id)
                 self._chains.setdefault((shard, generation), {}).setdefault(position, set()).add(chain)
+        for fall in fell:
+            end = self._read.get(fall.shard)
+            if end is not None and end.generation == fall.generation:
+                self._ended[fall.shard, fall.generation] = end.position
+        self.falls += fell
 
     def without_new_generation(self) -> list[Fall]:
-        """What fell and was followed by no new generation, by the log as it is now; raise psycopg.Error."""
+        """What fell and was written on without a new generation, or has none by now; raise psycopg.Error."""
         with self._lock, psycopg.connect(self._dsn, autocommit=True) as connection:
             self._note_news(connection)
             now: dict[int, int] = dict(connection.execute(_GENERATIONS).fetchall())
-        return [fall for fall in self.falls if now[fall.shard] <= fall.generation]
+        return [
+            fall
+            for fall in self.falls
+            if now[fall.shard] <= fall.generation or (fall.shard, fall.generation) in self._gone_on
+        ]
 
     def two_at_a_position(self) -> Iterator[str]:
         """Generations in which a position had one event, and later another."""
