@@ -115,6 +115,8 @@ def _wait_for_link(port: int) -> None:
 
 
 # -- PostgreSQL
+# Where commits are lost nobody may withhold the answers to them, on an edge or from a lane that is stopped:
+# a lane that saw no answer finds nothing missing, and rightly begins no new generation.
 
 
 @action(bound=_FAILOVER_BOUND, needs="postgres")
@@ -127,7 +129,7 @@ async def postgres_sync_failover(rig: Rig, draw: Random) -> None:
         await other.take_over(draw)
 
 
-@action(bound=_FAILOVER_BOUND, needs="postgres")
+@action(bound=_FAILOVER_BOUND, needs="postgres edges")
 async def postgres_lossy_failover(rig: Rig, draw: Random) -> None:
     """PostgreSQL fails over to an asynchronous standby that lacks the last commits."""
     async with standby(rig) as other:
@@ -136,7 +138,7 @@ async def postgres_lossy_failover(rig: Rig, draw: Random) -> None:
             raise NotReachedError(_NOTHING_LOST)
 
 
-@action(weight=2, bound=_FAILOVER_BOUND, needs="postgres relay")
+@action(weight=2, bound=_FAILOVER_BOUND, needs="postgres relay edges")
 async def lossy_failover_without_relay(rig: Rig, draw: Random) -> None:
     """The same while the relay is away: nobody compares streams and log until it comes back."""
     async with standby(rig) as other, _without_relay(rig, draw):
@@ -146,7 +148,7 @@ async def lossy_failover_without_relay(rig: Rig, draw: Random) -> None:
         await asyncio.sleep(draw.uniform(*_AWAY_SECONDS))
 
 
-@action(weight=3, bound=_FAILOVER_BOUND, needs="postgres redis relay")
+@action(weight=3, bound=_FAILOVER_BOUND, needs="postgres redis relay edges")
 async def zone_lost(rig: Rig, draw: Random) -> None:
     """PostgreSQL fails over to a standby that lags, and Redis comes back empty in the same instant."""
     empty = draw.choice((_start_empty, _flush))
@@ -187,7 +189,7 @@ async def _flush(rig: Rig) -> None:
     await asyncio.to_thread(_ask(rig.settings.port("redis")).flushall)
 
 
-@action(bound=_FAILOVER_BOUND, needs="postgres")
+@action(bound=_FAILOVER_BOUND, needs="postgres edges")
 async def postgres_restored(rig: Rig, draw: Random) -> None:
     """PostgreSQL is restored to an earlier point, while Redis, gateway, stores and fans are ahead of it."""
     primary = rig.watch("postgres").child

@@ -66,7 +66,7 @@ _OF_A_PARKED = (only_events, only_events, only_a_release, only_a_letter)
 _OF_AN_OPEN = (only_a_park, a_park_and_more, a_park_and_more, only_a_letter)
 
 
-@action(weight=3, bound=_ACTION_BOUND, needs="postgres lanes kafka load")
+@action(weight=3, bound=_ACTION_BOUND, needs="postgres lanes kafka edges load")
 async def lossy_failover_while_parked(rig: Rig, draw: Random) -> None:
     """A failover takes parked events, a letter or a park of a lane that committed nothing else."""
     lane = draw.randrange(LANES)

@@ -68,7 +68,7 @@ async def stop_lane(rig: Rig, draw: Random) -> None:
         await rig.until(lambda: rig.pid(lane) != pid, 30, f"{lane} to end after SIGTERM")
 
 
-@action(needs="lanes")
+@action(needs="lanes postgres")
 async def pause_lane(rig: Rig, draw: Random) -> None:
     """SIGSTOP a lane for seconds; nobody takes over."""
     await _pause(rig, a_lane(draw), draw.uniform(1, 5))
