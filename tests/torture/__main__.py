@@ -18,6 +18,7 @@ from rich.console import Console
 import settings as configuration
 from settings import Settings
 from tests.torture.actions.catalogue import EVERY_ACTION
+from tests.torture.actions.registry import needs_of_all
 from tests.torture.plan import Step, make_plan, part_of_plan, seeds_of
 from tests.torture.report import Outcome, keep, show
 from tests.torture.run import torture
@@ -114,7 +115,7 @@ def run(
     console = Console(stderr=as_json)
     worst = CLEAN
     for one in seeds:
-        plan = make_plan(one, actions, lasts, weights)
+        plan = make_plan(one, actions, lasts, weights, needs_of_all())
         if step:
             plan = part_of_plan([each for each in plan if each.number in chosen])
         if len(seeds) > 1:

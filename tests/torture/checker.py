@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,17 +14,25 @@ import psycopg
 from local.environment import environment_of, inherited
 from settings import ROOT, Settings
 from tests.torture.fans import LastingFan, Life
-from tests.torture.witness import Written
+from tests.torture.places import Places, of_fan, of_live_events, of_log, of_streams
+from tests.torture.witness import Witness, Written
 
 SETTLES_WITHIN = timedelta(seconds=60)
+_TOLD_AT_MOST = 10  # places with two events: one loss makes hundreds
+SETTLES = "settles in time"
+FANS = "a fan saw the log"
+STANDS = "an acknowledged park or release stands"
+LOST, ORDER, LETTERS = "nothing lost", "in order, without gaps", "dead letters accounted for"
+NEW_GENERATION = "a log that lost its end begins a new generation"
+ONE_EVENT = "each place of a generation has one event"
 # The audit's kinds of difference, by the promise that each one breaks.
 PROMISES = {
-    "nothing lost": ("unread", "removed", "unaccounted", "ledger_event", "ledger_final", "sum"),
+    LOST: ("unread", "removed", "unaccounted", "ledger_event", "ledger_final", "sum"),
     "nothing twice": ("key_twice", "accounted_twice", "ledger_extra"),
-    "in order, without gaps": ("position", "seq", "order", "shard", "appended_at"),
+    ORDER: ("position", "seq", "order", "shard", "appended_at"),
     "the chain proves the log": ("chain", "identity", "payload", "origin"),
     "image = fold": ("score", "fold", "image", "fold_version"),
-    "dead letters accounted for": (
+    LETTERS: (
         "letter_origin",
         "letter_reason",
         "letter_topic",
@@ -39,11 +48,9 @@ PROMISES = {
         "stream_top",
     ),
     "copies in Kafka = log": ("outlet_hole", "outlet_order", "outlet_bytes", "outlet_record"),
+    "no event waits in an open match": ("parked",),
 }
 _PROMISE_OF = {kind: promise for promise, kinds in PROMISES.items() for kind in kinds}
-SETTLES = "settles in time"
-FANS = "a fan saw the log"
-
 _LOG = "SELECT match, seq, replace(event_key::text, '-', '') FROM events ORDER BY match, seq"
 
 
@@ -120,6 +127,23 @@ async def fans_reach(fans: Sequence[LastingFan], log: dict[str, list[str]], with
         await asyncio.sleep(0.05)
 
 
+def check_generations(witness: Witness) -> list[Violation]:
+    """Whether every log that lost its end has a higher generation, and no place had two events in one."""
+    fell = [Violation(NEW_GENERATION, str(fall)) for fall in witness.without_new_generation()]
+    return fell + [Violation(ONE_EVENT, detail) for detail in witness.two_at_a_position()]
+
+
+def check_places(settings: Settings, fans: Sequence[LastingFan], written: Written) -> list[Violation]:
+    """Whether fans, log, streams and `live-events` had the same event at each place of each generation."""
+    places = Places()
+    places.note("the log", of_log(written))
+    for number, fan in enumerate(fans, 1):
+        places.note(f"fan {number}", of_fan(fan))
+    places.note("live-events", of_live_events(settings))
+    places.note("a stream", of_streams(settings))
+    return [Violation(ONE_EVENT, detail) for detail in islice(places.with_two_events(), _TOLD_AT_MOST)]
+
+
 class FanChecked(NamedTuple):
     """What is wrong; and how many events of lost commits were noted nowhere else, and came again."""
 
@@ -128,11 +152,11 @@ class FanChecked(NamedTuple):
 
 
 def check_fan(name: str, fan: LastingFan, log: dict[str, list[str]], written: Written) -> FanChecked:
-    """Each event of a match once, in order, gapless, to the end, as the log of each life had it.
+    """Each event of a match once, in order, gapless, to the end, as the log of each generation had it.
 
-    The life that goes on is compared with the log as it is. One that ended
-    is compared with what was `written` in it; an event that was lost before
-    the witness came by must be in the log again.
+    The generation that goes on is compared with the log as it is. One that
+    ended is compared with what was `written` in it; an event that was lost
+    before the witness came by must be in the log again.
     """
     found = [Violation(FANS, f"{name}: {fault}") for fault in fan.faults]
     unwitnessed = 0
@@ -169,8 +193,12 @@ def _differs_from_written(
     unwitnessed = 0
     again = set(there)
     for seq, event_id in life.events:
-        if event_id in written.get(seq, ()):
+        noted = written.get(seq, set())
+        if event_id in noted:
             continue
+        if noted:
+            detail = f"{event_id} at seq {seq} of generation {life.generation}, where the log had another one"
+            return unwitnessed, detail
         unwitnessed += 1
         if event_id not in again:
             return unwitnessed, f"{event_id} at seq {seq} of generation {life.generation} is in no log"

@@ -145,5 +145,5 @@ class LastingFan:
                 self.faults.append(f"{match}: seq {event['seq']} came after {life.seq}")
             life.events.append((event["seq"], event["event_id"]))
         if match.startswith("pulse-"):
-            last = message["events"][-1]["event"]["source_event_id"]
-            self.beats[match] = max(self.beats.get(match, 0), int(last.rpartition("-")[2]))
+            beats = [int(e["event"]["source_event_id"].rpartition("-")[2]) for e in message["events"]]
+            self.beats[match] = max(self.beats.get(match, 0), *beats)

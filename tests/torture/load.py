@@ -1,10 +1,15 @@
 """The load of a run: a match day, and a pulse on every shard that notes what was acknowledged."""
 
 import asyncio
+import os
+import signal
 import time
 from asyncio.subprocess import Process
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,19 @@ import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
 from local import platform_parts
-from local.simulator.ledger_entries import End, Entry, Record
+from local.simulator.ledger_entries import End, Entry, Malformed, Record
 from local.spawn import spawn
+from schemas.letters import Origin
 from schemas.partitioning import partition_of
-from schemas.raw import TOPIC_OF_SOURCE, SensorBody, SensorEvent, source_of
+from schemas.raw import (
+    TOPIC_OF_SOURCE,
+    BroadcastBody,
+    BroadcastEvent,
+    RawEvent,
+    SensorBody,
+    SensorEvent,
+    source_of,
+)
 from settings import Settings
 
 MATCHES = 3
@@ -29,6 +43,7 @@ TROUBLE = (
     ("--corrections", "0.2"),
 )
 _BEATS_EVERY_SECONDS = 0.1
+_POLLS_EVERY_SECONDS = 0.005
 _FLUSH_SECONDS = 60.0
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -48,19 +63,38 @@ def pulse_matches(shards: int) -> dict[int, str]:
     return found
 
 
-class Pulse:
-    """Sends one record to every shard ten times a second, straight into Kafka.
+def a_reading(match: str, name: str, number: int) -> SensorEvent:
+    """A record of the topic that is read last."""
+    return SensorEvent(
+        match=match,
+        source_event_id=f"{name}-{number}",
+        type="heart_rate",
+        occurred_at=datetime.now(UTC),
+        body=SensorBody(sensor="pulse", player="pulse", heart_rate=60 + number % 100),
+    )
+
+
+def a_pass(match: str, name: str, number: int) -> BroadcastEvent:
+    """A record of the topic that is read first: after a loss it comes in front of readings it came behind."""
+    return BroadcastEvent(
+        match=match,
+        source_event_id=f"{name}-{number}",
+        type="pass",
+        occurred_at=datetime.now(UTC),
+        body=BroadcastBody(player="pulse"),
+    )
+
+
+class Sender:
+    """Puts records straight into Kafka and notes what was acknowledged.
 
     Delivery: each record once; what is not acknowledged is sent again by the
-    client until it is.
+    client until it is. Used from one thread.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.matches = pulse_matches(settings.shards)
-        self.number = 0  # of the last beat
-        self.acknowledged: list[Record] = []
+        self.acknowledged: list[Record | Malformed] = []
         self._settings = settings
-        self._task: asyncio.Task[None] | None = None
         self._producer: Any = Producer(
             {
                 "bootstrap.servers": settings.kafka,
@@ -71,47 +105,94 @@ class Pulse:
             }
         )
 
+    def send(self, event: RawEvent) -> "_Report":
+        """Send an event to the partition of its match."""
+        source = source_of(event)
+        sent = Record(event.match, source, event.source_event_id, event.revision)
+        return self._send(source, event.match, msgspec.json.encode(event), sent)
+
+    def send_malformed(self, match: str, value: bytes) -> "_Report":
+        """Send bytes that are no record, with the key of a match, where its readings go."""
+        return self._send("sensors", match, value, Malformed(source="sensors", original=value))
+
+    def _send(self, source: str, match: str, value: bytes, sent: Record | Malformed) -> "_Report":
+        topic, shard = TOPIC_OF_SOURCE[source], partition_of(match, self._settings.shards)
+        report = _Report(topic, shard)
+        self._producer.produce(
+            self._settings.topic_prefix + topic,
+            value,
+            match.encode(),
+            shard,
+            on_delivery=partial(self._note, sent, report),
+        )
+        return report
+
+    def poll(self) -> None:
+        """Take in what Kafka acknowledged by now."""
+        self._producer.poll(0)
+
+    async def acknowledge(self, report: "_Report") -> Origin:
+        """Wait until Kafka has a record."""
+        while report.origin is None:
+            self.poll()
+            await asyncio.sleep(_POLLS_EVERY_SECONDS)
+        return report.origin
+
+    async def finish(self) -> None:
+        """Wait until all was acknowledged; raise LoadFailedError."""
+        left = await asyncio.to_thread(self._producer.flush, _FLUSH_SECONDS)
+        if left:
+            raise LoadFailedError(f"{left} records of the pulse were never acknowledged by Kafka")
+
+    def _note(
+        self, sent: Record | Malformed, report: "_Report", error: KafkaError | None, message: Message
+    ) -> None:
+        offset = message.offset()
+        if error is None and offset is not None:
+            self.acknowledged.append(sent)
+            report.origin = Origin(report.topic, report.partition, offset)
+
+
+class _Report:
+    """Where a record is, once Kafka says so."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.origin: Origin | None = None
+
+
+class Pulse:
+    """Sends a reading and a pass to every shard ten times a second, in turn the one and the other first."""
+
+    def __init__(self, shards: int, sender: Sender) -> None:
+        self.matches = pulse_matches(shards)
+        self.number = 0  # of the last beat
+        self.quiet: set[int] = set()  # shards that get none
+        self._sender = sender
+        self._task: asyncio.Task[None] | None = None
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
-        """End, and wait until all was acknowledged; raise LoadFailedError."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        left = await asyncio.to_thread(self._producer.flush, _FLUSH_SECONDS)
-        if left:
-            raise LoadFailedError(f"{left} records of the pulse were never acknowledged by Kafka")
 
     async def _beat(self) -> None:
         while True:
             self.number += 1
             for shard, match in self.matches.items():
-                self._send(shard, match)
-            self._producer.poll(0)
+                if shard not in self.quiet:
+                    self._send(match)
+            self._sender.poll()
             await asyncio.sleep(_BEATS_EVERY_SECONDS)
 
-    def _send(self, shard: int, match: str) -> None:
-        event = SensorEvent(
-            match=match,
-            source_event_id=f"beat-{self.number}",
-            type="heart_rate",
-            occurred_at=datetime.now(UTC),
-            body=SensorBody(sensor="pulse", player="pulse", heart_rate=60 + self.number % 100),
-        )
-        source = source_of(event)
-        sent = Record(match, source, event.source_event_id, event.revision)
-        self._producer.produce(
-            self._settings.topic_prefix + TOPIC_OF_SOURCE[source],
-            msgspec.json.encode(event),
-            match.encode(),
-            shard,
-            on_delivery=partial(self._note, sent),
-        )
-
-    def _note(self, sent: Record, error: KafkaError | None, _: Message) -> None:
-        if error is None:
-            self.acknowledged.append(sent)
+    def _send(self, match: str) -> None:
+        both: list[RawEvent] = [a_reading(match, "beat", self.number), a_pass(match, "pass", self.number)]
+        for event in both if self.number % 2 else reversed(both):
+            self._sender.send(event)
 
 
 def _no_news(_: KafkaError) -> None:
@@ -151,8 +232,15 @@ class MatchDay:
 
     async def stop(self) -> None:
         if self._process is not None and self._process.returncode is None:
+            self.signal(signal.SIGCONT)
             self._process.terminate()
             await self._process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Let the simulator stand still, or go on."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def matches(self) -> set[str]:
         """The matches that were played so far."""
@@ -163,13 +251,60 @@ class MatchDay:
         return [_decode(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
 
 
-def write_ledger(path: Path, day: list[Entry], pulse: list[Record]) -> int:
-    """One ledger of both, which the audit understands; return how many records were acknowledged."""
+class Load:
+    """All that a run sends: its match day, the pulse, and what an action sends by itself."""
+
+    def __init__(self, settings: Settings, day: MatchDay) -> None:
+        self.day = day
+        self.sender = Sender(settings)
+        self.pulse = Pulse(settings.shards, self.sender)
+        self.own_matches: list[str] = []  # of actions
+        self._shards = settings.shards
+        self._numbers = count(1)
+
+    async def start(self) -> None:
+        await self.day.start()
+        self.pulse.start()
+
+    async def stop(self) -> None:
+        await self.pulse.stop()
+        await self.day.stop()
+
+    def new_match(self, shard: int) -> str:
+        """A match that nobody else sends to."""
+        names = (f"own-{number}" for number in self._numbers)
+        match = next(name for name in names if partition_of(name, self._shards) == shard)
+        self.own_matches.append(match)
+        return match
+
+    @contextmanager
+    def silenced(self, shards: Collection[int]) -> Iterator[None]:
+        """Send nothing to some shards; the match day, which may have a match in any, stands still."""
+        self.day.signal(signal.SIGSTOP)
+        self.pulse.quiet |= set(shards)
+        try:
+            yield
+        finally:
+            self.pulse.quiet -= set(shards)
+            self.day.signal(signal.SIGCONT)
+
+    def matches(self) -> set[str]:
+        """What a fan may follow by now."""
+        return {*self.day.matches(), *self.pulse.matches.values(), *self.own_matches}
+
+
+def write_ledger(path: Path, day: list[Entry], sent: Sequence[Record | Malformed]) -> int:
+    """One ledger of the day and of what was sent beside it; return how many records were acknowledged."""
     ends = [entry for entry in day if isinstance(entry, End)]
     if not ends:
         raise LoadFailedError("the simulator's ledger does not say that everything was taken")
     entries: list[Entry] = [entry for entry in day if not isinstance(entry, End)]
-    end = msgspec.structs.replace(ends[0], records=ends[0].records + len(pulse))
-    lines = [msgspec.json.encode(entry) for entry in (*entries, *pulse, end)]
+    malformed = sum(isinstance(entry, Malformed) for entry in sent)
+    end = msgspec.structs.replace(
+        ends[0],
+        records=ends[0].records + len(sent) - malformed,
+        malformed=ends[0].malformed + malformed,
+    )
+    lines = [msgspec.json.encode(entry) for entry in (*entries, *sent, end)]
     path.write_bytes(b"\n".join(lines) + b"\n")
     return end.records

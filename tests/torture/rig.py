@@ -27,7 +27,9 @@ from local.watch import Watch
 from recovery.audit.servers import CannotRunError
 from settings import ROOT, Settings
 from tests.torture.crash_points import FOLDER, PART, SABOTAGE
+from tests.torture.load import Load
 from tests.torture.proxy import FaultProxy
+from tests.torture.witness import Witness
 
 SHARDS = 4
 LANES = 2
@@ -75,6 +77,8 @@ class Rig:
         self.errands: dict[str, list[Errand]] = {}  # done before the next start of a part
         self.violations: list[tuple[str, str]] = []  # promise, what was seen
         self.strays: dict[str, asyncio.subprocess.Process] = {}  # second lanes, by lane
+        self.witness = Witness(settings)
+        self.load: Load  # set before the first action
         self._supervisor = supervisor
         self._second_lanes: dict[str, Child] = {}
 

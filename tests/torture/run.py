@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -12,22 +13,23 @@ from confluent_kafka import KafkaException
 from redis import RedisError
 
 from settings import Settings
-from tests.torture.actions.registry import ACTIONS, NotReachedError
+from tests.torture.actions.registry import ACTIONS, NotReachedError, needs_of_all
 from tests.torture.checker import (
     SETTLES,
     SETTLES_WITHIN,
     Violation,
     audit,
     check_fan,
+    check_generations,
+    check_places,
     fans_reach,
     log_by_match,
 )
 from tests.torture.fans import LastingFan
-from tests.torture.load import LoadFailedError, MatchDay, Pulse, write_ledger
-from tests.torture.plan import Step
+from tests.torture.load import Load, LoadFailedError, MatchDay, write_ledger
+from tests.torture.plan import Step, groups
 from tests.torture.report import Done, Outcome
 from tests.torture.rig import NotInTimeError, Rig, Say, running_rig
-from tests.torture.witness import Witness
 
 IN_TIME = "recovers in time"
 _FANS = 2
@@ -56,61 +58,73 @@ async def torture(
     started = time.monotonic()
     async with running_rig(settings, folder, say, patience, brokers) as rig:
         say(f"platform up after {time.monotonic() - started:.0f} s; load begins")
-        pulse = Pulse(rig.settings)
-        day = MatchDay(rig.settings, folder, seed, seconds * _DAY_LASTS)
+        rig.load = Load(rig.settings, MatchDay(rig.settings, folder, seed, seconds * _DAY_LASTS))
         fans = [LastingFan(rig.settings.url("gateway")) for _ in range(_FANS)]
-        witness = Witness(rig.settings)
-        witness.start()
-        following = asyncio.create_task(_follow_the_day(fans, day))
+        rig.witness.start()
+        following = asyncio.create_task(_follow(fans, rig.load))
         try:
-            await day.start()
-            pulse.start()
+            await rig.load.start()
             for fan in fans:
-                for match in pulse.matches.values():
-                    fan.follow(match)
                 fan.start()
-            await _recovered(rig, pulse, fans[0], _WARM_WITHIN)
-            await _act(rig, plan, pulse, fans[0], outcome)
-            await _end_load(rig, day, pulse, outcome)
-            await _judge(rig, day, pulse, fans, witness, outcome)
+            await _recovered(rig, fans[0], _WARM_WITHIN)
+            await _act(rig, plan, fans[0], outcome)
+            await _end_load(rig, outcome)
+            await _judge(rig, fans, outcome)
         finally:
             following.cancel()
-            await witness.stop()
-            await day.stop()
+            await rig.witness.stop()
+            await rig.load.stop()
             for fan in fans:
                 await fan.stop()
     outcome.seconds = time.monotonic() - started
     return outcome
 
 
-async def _act(rig: Rig, plan: Sequence[Step], pulse: Pulse, fan: LastingFan, outcome: Outcome) -> None:
+async def _act(rig: Rig, plan: Sequence[Step], fan: LastingFan, outcome: Outcome) -> None:
     begun = time.monotonic()
-    for step in plan:
-        await asyncio.sleep(max(0.0, step.at - (time.monotonic() - begun)))
-        done = Done(step)
-        outcome.done.append(done)
-        action = ACTIONS[step.action]
-        at = time.monotonic()
-        try:
-            await action.do(rig, Random(step.seed))
-        except NotReachedError as error:
-            done.not_reached = str(error)
-        except (psycopg.OperationalError, RedisError, KafkaException, ConnectionError) as error:
-            done.not_reached = f"another fault was in the way: {error}"
-        except (NotInTimeError, TimeoutError) as error:
-            outcome.violations.append(Violation(IN_TIME, f"step {step.number}, {step.action}: {error}"))
-        done.took = time.monotonic() - at
-        if step.is_awaited:
-            bound = action.bound.total_seconds()
-            try:
-                done.recovered = await _recovered(rig, pulse, fan, bound)
-            except NotInTimeError as error:
-                outcome.violations.append(Violation(IN_TIME, f"step {step.number}, {step.action}: {error}"))
-        rig.say(f"{time.monotonic() - begun:6.1f} s  {done}")
+    for group in groups(plan, needs_of_all()):
+        await asyncio.sleep(max(0.0, group[0].at - (time.monotonic() - begun)))
+        async with asyncio.TaskGroup() as together:
+            for step in group:
+                done = Done(step)
+                outcome.done.append(done)
+                together.create_task(_take(rig, done, outcome))
+                if step is not group[-1]:
+                    assert step.next_after is not None
+                    await asyncio.sleep(step.next_after)
+        done = outcome.done[-1]
+        if done.step.is_awaited:
+            bound = max(ACTIONS[step.action].bound for step in group).total_seconds()
+            with _in_time(done.step, outcome):
+                done.recovered = await _recovered(rig, fan, bound)
+        for done in outcome.done[-len(group) :]:
+            rig.say(f"{time.monotonic() - begun:6.1f} s  {done}")
 
 
-async def _recovered(rig: Rig, pulse: Pulse, fan: LastingFan, within: float) -> float:
+async def _take(rig: Rig, done: Done, outcome: Outcome) -> None:
+    """One step; what went wrong is noted."""
+    at = time.monotonic()
+    try:
+        with _in_time(done.step, outcome):
+            await ACTIONS[done.step.action].do(rig, Random(done.step.seed))
+    except NotReachedError as error:
+        done.not_reached = str(error)
+    except (psycopg.OperationalError, RedisError, KafkaException, ConnectionError) as error:
+        done.not_reached = f"another fault was in the way: {error}"
+    done.took = time.monotonic() - at
+
+
+@contextmanager
+def _in_time(step: Step, outcome: Outcome) -> Iterator[None]:
+    try:
+        yield
+    except (NotInTimeError, TimeoutError) as error:
+        outcome.violations.append(Violation(IN_TIME, f"step {step.number}, {step.action}: {error}"))
+
+
+async def _recovered(rig: Rig, fan: LastingFan, within: float) -> float:
     """Seconds until a fan has an event of every shard that was sent after now; raise NotInTimeError."""
+    pulse = rig.load.pulse
     begun, beat = time.monotonic(), pulse.number + 1
 
     def late() -> list[str]:
@@ -123,45 +137,40 @@ async def _recovered(rig: Rig, pulse: Pulse, fan: LastingFan, within: float) -> 
     return time.monotonic() - begun
 
 
-async def _follow_the_day(fans: Sequence[LastingFan], day: MatchDay) -> None:
-    """Let fans follow each match of the day as soon as it is known."""
+async def _follow(fans: Sequence[LastingFan], load: Load) -> None:
+    """Let fans follow each match as soon as it is known."""
     while True:
-        for match in sorted(await asyncio.to_thread(day.matches)):
+        for match in sorted(await asyncio.to_thread(load.matches)):
             for fan in fans:
                 fan.follow(match)
         await asyncio.sleep(1)
 
 
-async def _end_load(rig: Rig, day: MatchDay, pulse: Pulse, outcome: Outcome) -> None:
+async def _end_load(rig: Rig, outcome: Outcome) -> None:
     try:
-        await day.finish(_READ_WITHIN * rig.patience)
+        await rig.load.day.finish(_READ_WITHIN * rig.patience)
     except LoadFailedError as error:
         outcome.violations.append(Violation(SETTLES, str(error)))
-    await pulse.stop()
+    await rig.load.pulse.stop()
+    await rig.load.sender.finish()
 
 
-async def _judge(
-    rig: Rig,
-    day: MatchDay,
-    pulse: Pulse,
-    fans: Sequence[LastingFan],
-    witness: Witness,
-    outcome: Outcome,
-) -> None:
+async def _judge(rig: Rig, fans: Sequence[LastingFan], outcome: Outcome) -> None:
     ledger = rig.folder / "ledger-of-all.jsonl"
     outcome.violations += [Violation(*each) for each in rig.violations]
     try:
-        outcome.acknowledged = write_ledger(ledger, day.entries(), pulse.acknowledged)
+        outcome.acknowledged = write_ledger(ledger, rig.load.day.entries(), rig.load.sender.acknowledged)
     except LoadFailedError as error:
         outcome.violations.append(Violation(SETTLES, str(error)))
         return
     audited = await audit(rig.settings, ledger, SETTLES_WITHIN * rig.patience)
     outcome.violations += audited.violations
     outcome.compared = audited.receipt.get("compared")
+    outcome.violations += await asyncio.to_thread(check_generations, rig.witness)
     log = await asyncio.to_thread(log_by_match, rig.settings)
     await fans_reach(fans, log, _FANS_WITHIN * rig.patience)
     for number, fan in enumerate(fans, 1):
-        checked = check_fan(f"fan {number}", fan, log, witness.written)
+        checked = check_fan(f"fan {number}", fan, log, rig.witness.written)
         outcome.violations += checked.violations
         lives = [life for lives in fan.lives.values() for life in lives]
         outcome.fans[f"fan {number}"] = {
@@ -171,3 +180,4 @@ async def _judge(
             "resyncs": len(lives) - len(fan.lives),
             "unwitnessed": checked.unwitnessed,
         }
+    outcome.violations += await asyncio.to_thread(check_places, rig.settings, fans, rig.witness.written)

@@ -121,9 +121,9 @@ class Stage:
         """Wait until the log has so many events."""
         await self.until(lambda: self.log_length() >= events)
 
-    async def broken(self, within: timedelta = SETTLES_WITHIN) -> set[str]:
-        """The checker's verdict: the promises that broke."""
-        asked = Asked(settle=within)
+    async def broken(self, within: timedelta | None = SETTLES_WITHIN, *, outlets: bool = False) -> set[str]:
+        """The checker's verdict: the promises that broke; without `within`, of what is there now."""
+        asked = Asked(settle=within, outlets=outlets)
         receipt = await asyncio.to_thread(run_audit, self.settings, asked, Silence())
         self.violations += violations_of(msgspec.to_builtins(receipt))
         return {violation.promise for violation in self.violations}

@@ -11,11 +11,17 @@ import pytest
 from tests.torture.__main__ import COULD_NOT_RUN, app
 from tests.torture.actions.catalogue import EVERY_ACTION
 from tests.torture.crash_points import POINTS
-from tests.torture.plan import Step, make_plan, part_of_plan, seeds_of
+from tests.torture.plan import Step, groups, make_plan, part_of_plan, seeds_of
 from tests.torture.report import Done, Outcome, keep
 from tests.torture.shrink import shrink
 
 WEIGHTS = {"kill": 3.0, "pause": 1.0, "cut": 1.0, "flush": 0.5}
+NEEDS = {
+    "kill": frozenset({"lanes"}),
+    "pause": frozenset({"lanes", "clock"}),
+    "cut": frozenset({"edges"}),
+    "flush": frozenset({"redis"}),
+}
 
 
 def test_the_same_seed_makes_the_same_plan() -> None:
@@ -43,6 +49,38 @@ def test_a_part_of_a_plan_keeps_what_its_steps_do() -> None:
     part = part_of_plan(plan[2:7])
     assert part[:-1] == plan[2:6]
     assert part[-1] == plan[6]._replace(is_awaited=True)
+
+
+def test_steps_that_need_the_same_never_run_at_the_same_time() -> None:
+    """Others overlap, now and then three of them; who is in the way waits until all are done."""
+    sizes: Counter[int] = Counter()
+    for seed in range(200):
+        plan = make_plan(seed, 12, 60, WEIGHTS, NEEDS)
+        together = list(groups(plan, NEEDS))
+        assert [step for group in together for step in group] == plan
+        for group in together:
+            needed = Counter(word for step in group for word in NEEDS[step.action])
+            assert set(needed.values()) <= {1}
+            assert [step.next_after is None for step in group] == [False] * (len(group) - 1) + [True]
+            assert not any(step.is_awaited for step in group[:-1])
+            sizes[len(group)] += 1
+    assert sizes[1] > sizes[2] > sizes[3] > 0
+
+
+def test_a_part_of_a_plan_keeps_apart_what_the_whole_one_kept_apart() -> None:
+    """What is left out stood between two that need the same: they follow one another."""
+    steps = [
+        Step(1, 0.0, "kill", 1, is_awaited=False, next_after=0.5),
+        Step(2, 1.0, "flush", 1, is_awaited=False, next_after=0.5),
+        Step(3, 2.0, "kill", 1, is_awaited=True),
+    ]
+    assert [len(group) for group in groups(steps, NEEDS)] == [2, 1]
+    assert [len(group) for group in groups(part_of_plan([steps[0], steps[2]]), NEEDS)] == [1, 1]
+    assert [len(group) for group in groups(part_of_plan(steps[:2]), NEEDS)] == [2]
+
+
+def test_without_needs_no_step_begins_while_another_is_under_way() -> None:
+    assert all(step.next_after is None for step in make_plan(7, 40, 60, WEIGHTS))
 
 
 def test_shrinking_finds_the_few_that_are_to_blame() -> None:

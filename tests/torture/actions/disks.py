@@ -31,7 +31,7 @@ _INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'ev
 _MOVE = "ALTER {} {} SET TABLESPACE {}"
 
 
-@action(weight=0.7, bound=timedelta(seconds=60))
+@action(weight=0.7, bound=timedelta(seconds=60), needs="postgres")
 async def disk_full(rig: Rig, draw: Random) -> None:
     """Fill the disk under the events to its last byte, for seconds: lanes wait it out."""
     if os.geteuid() != 0:

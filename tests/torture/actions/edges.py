@@ -14,7 +14,7 @@ def _an_edge(rig: Rig, draw: Random) -> FaultProxy:
     return rig.proxies[draw.choice([*names, *map(edge_to, rig.brokers)])]
 
 
-@action(weight=1.5)
+@action(weight=1.5, needs="edges")
 async def delay_an_edge(rig: Rig, draw: Random) -> None:
     """Let every packet of an edge take long, for seconds."""
     edge = _an_edge(rig, draw)
@@ -22,7 +22,7 @@ async def delay_an_edge(rig: Rig, draw: Random) -> None:
     await _heal_after(edge, draw.uniform(2, 5))
 
 
-@action(weight=1.5)
+@action(weight=1.5, needs="edges")
 async def swallow_an_edge(rig: Rig, draw: Random) -> None:
     """Let nothing through an edge for seconds, then all of it."""
     edge = _an_edge(rig, draw)
@@ -30,7 +30,7 @@ async def swallow_an_edge(rig: Rig, draw: Random) -> None:
     await _heal_after(edge, draw.uniform(1, 6))
 
 
-@action(weight=1.5)
+@action(weight=1.5, needs="edges")
 async def swallow_and_cut_an_edge(rig: Rig, draw: Random) -> None:
     """Let nothing through an edge, then break it: nobody knows what arrived."""
     edge = _an_edge(rig, draw)
@@ -42,7 +42,7 @@ async def swallow_and_cut_an_edge(rig: Rig, draw: Random) -> None:
         edge.heal()
 
 
-@action(weight=1.5)
+@action(weight=1.5, needs="edges")
 async def cut_an_edge(rig: Rig, draw: Random) -> None:
     """Break the connections of an edge, several times."""
     edge = _an_edge(rig, draw)
@@ -51,7 +51,7 @@ async def cut_an_edge(rig: Rig, draw: Random) -> None:
         await asyncio.sleep(draw.uniform(0.05, 0.5))
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="edges")
 async def refuse_an_edge(rig: Rig, draw: Random) -> None:
     """Break an edge and let nobody connect for seconds."""
     edge = _an_edge(rig, draw)

@@ -9,59 +9,48 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from random import Random
 
-import psycopg
 from redis import Redis, RedisError
 
-from local import probes
-from local.child import Child, NotReadyError
 from local.ports import is_free
-from local.servers.postgres import BINARIES, ROLE, superuser_dsn
-from local.spawn import command_line, spawn
+from local.spawn import spawn
 from tests.torture.actions.holding import held_down
-from tests.torture.actions.registry import action
-from tests.torture.proxy import FaultProxy
+from tests.torture.actions.registry import NotReachedError, action
+from tests.torture.actions.standby import (
+    BESIDE,
+    configure,
+    copy_primary,
+    lag,
+    lead,
+    move_in,
+    standby,
+    with_option,
+)
 from tests.torture.rig import Rig
 
-_BESIDE = 120  # the second server's port above the port base
-_SYNC_STATE = "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'"
 _FAILOVER_BOUND = timedelta(seconds=60)
-
-
-def _lead(rig: Rig, server: str, port: int) -> None:
-    for name, proxy in rig.proxies.items():
-        if name.endswith(f" to {server}"):
-            proxy.lead_to(port)
-
-
-async def _answers(child: Child) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            with suppress(NotReadyError):
-                await child.probe()
-                return
-            await asyncio.sleep(0.05)
+# The relay comes back some time after the lanes have begun to write again.
+_AWAY_SECONDS = (1.0, 4.0)
 
 
 # -- Redis
 
 
-@action(bound=_FAILOVER_BOUND)
+@action(bound=_FAILOVER_BOUND, needs="redis")
 async def redis_failover(rig: Rig, draw: Random) -> None:
     """Redis fails over to a replica that lags, and later back to one that lags."""
-    home, beside = rig.settings.port("redis"), rig.settings.port_base + _BESIDE
+    home, beside = rig.settings.port("redis"), rig.settings.port_base + BESIDE
     assert is_free(beside)
     folder = rig.folder / "redis-beside"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     child = rig.watch("redis").child
-    argv = _with_option(_with_option(child.argv, "--port", str(beside)), "--dir", str(folder))
+    argv = with_option(with_option(child.argv, "--port", str(beside)), "--dir", str(folder))
     replica = await spawn(
         replace(child, argv=(*argv, "--replicaof", f"127.0.0.1 {home}"), run_as=None),
         rig.folder / "redis-beside.log",
@@ -73,7 +62,7 @@ async def redis_failover(rig: Rig, draw: Random) -> None:
             await rig.kill("redis")
         assert pid is not None
         await asyncio.to_thread(_make_master, beside)
-        _lead(rig, "redis", beside)
+        lead(rig, "redis", beside)
         await rig.until_serves("redis")
         await asyncio.to_thread(_follow, home, beside)
         await asyncio.sleep(draw.uniform(1, 3))
@@ -89,7 +78,7 @@ async def redis_failover(rig: Rig, draw: Random) -> None:
             await replica.wait()
         with suppress(RedisError):
             await asyncio.to_thread(_make_master, home)
-        _lead(rig, "redis", home)
+        lead(rig, "redis", home)
 
 
 @asynccontextmanager
@@ -101,11 +90,6 @@ async def _lagging(pid: int, draw: Random) -> AsyncIterator[None]:
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-
-
-def _with_option(argv: tuple[str, ...], option: str, value: str) -> tuple[str, ...]:
-    at = argv.index(option) + 1
-    return (*argv[:at], value, *argv[at + 1 :])
 
 
 def _ask(port: int) -> Redis:
@@ -131,128 +115,86 @@ def _wait_for_link(port: int) -> None:
 
 
 # -- PostgreSQL
+# Where commits are lost nobody may withhold the answers to them, on an edge or from a lane that is stopped:
+# a lane that saw no answer finds nothing missing, and rightly begins no new generation.
 
 
-@action(bound=_FAILOVER_BOUND)
+@action(bound=_FAILOVER_BOUND, needs="postgres")
 async def postgres_sync_failover(rig: Rig, draw: Random) -> None:
     """PostgreSQL fails over to a synchronous standby: nothing that was committed may be missing."""
-    async with _standby(rig) as (standby, _):
-        _configure(rig, "ALTER SYSTEM SET synchronous_standby_names = '*'")
-        await asyncio.to_thread(_wait_for_standby, rig, "sync")
+    async with standby(rig) as other:
+        configure(rig, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+        await other.is_level("sync")
         await asyncio.sleep(draw.uniform(0.5, 2))
-        await _take_over(rig, standby, draw)
+        await other.take_over(draw)
 
 
-@action(bound=_FAILOVER_BOUND)
+@action(bound=_FAILOVER_BOUND, needs="postgres edges")
 async def postgres_lossy_failover(rig: Rig, draw: Random) -> None:
     """PostgreSQL fails over to an asynchronous standby that lacks the last commits."""
-    async with _standby(rig) as (standby, way):
-        await asyncio.to_thread(_wait_for_standby, rig, "async")
-        way.swallow()
-        await asyncio.sleep(draw.uniform(0.5, 2))
-        await _take_over(rig, standby, draw)
+    async with standby(rig) as other:
+        await lag(other, draw)
+        if not await other.take_over(draw):
+            raise NotReachedError(_NOTHING_LOST)
 
 
-@action(bound=_FAILOVER_BOUND)
+@action(weight=2, bound=_FAILOVER_BOUND, needs="postgres relay edges")
+async def lossy_failover_without_relay(rig: Rig, draw: Random) -> None:
+    """The same while the relay is away: nobody compares streams and log until it comes back."""
+    async with standby(rig) as other, _without_relay(rig, draw):
+        await lag(other, draw)
+        if not await other.take_over(draw):
+            raise NotReachedError(_NOTHING_LOST)
+        await asyncio.sleep(draw.uniform(*_AWAY_SECONDS))
+
+
+@action(weight=3, bound=_FAILOVER_BOUND, needs="postgres redis relay edges")
+async def zone_lost(rig: Rig, draw: Random) -> None:
+    """PostgreSQL fails over to a standby that lags, and Redis comes back empty in the same instant."""
+    empty = draw.choice((_start_empty, _flush))
+    is_relay_away = draw.random() < 0.5
+    async with standby(rig) as other, AsyncExitStack() as away:
+        if is_relay_away:
+            await away.enter_async_context(_without_relay(rig, draw))
+        await lag(other, draw)
+        if not await other.take_over(draw, partial(empty, rig)):
+            raise NotReachedError(_NOTHING_LOST)
+        if is_relay_away:
+            await asyncio.sleep(draw.uniform(*_AWAY_SECONDS))
+
+
+_NOTHING_LOST = "no log lost anything: nothing was committed while the standby lagged"
+
+
+@asynccontextmanager
+async def _without_relay(rig: Rig, draw: Random) -> AsyncIterator[None]:
+    """Kill the relay, which then reads how far it was, or let it sleep, after which it believes it."""
+    if draw.random() < 0.5:
+        async with held_down(rig, "deliver"):
+            yield
+        return
+    rig.signal("deliver", signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        rig.signal("deliver", signal.SIGCONT)
+
+
+async def _start_empty(rig: Rig) -> None:
+    await rig.restart("redis", partial(shutil.rmtree, rig.settings.data / "redis" / "appendonlydir"))
+    await rig.until_serves("redis")
+
+
+async def _flush(rig: Rig) -> None:
+    await asyncio.to_thread(_ask(rig.settings.port("redis")).flushall)
+
+
+@action(bound=_FAILOVER_BOUND, needs="postgres edges")
 async def postgres_restored(rig: Rig, draw: Random) -> None:
     """PostgreSQL is restored to an earlier point, while Redis, gateway, stores and fans are ahead of it."""
     primary = rig.watch("postgres").child
     copy = rig.settings.data / "postgres" / "beside"
-    await asyncio.to_thread(_copy_primary, primary, copy, rig.settings.port("postgres"))
+    await asyncio.to_thread(copy_primary, primary, copy, rig.settings.port("postgres"))
     await asyncio.sleep(draw.uniform(4, 8))
     async with held_down(rig, "postgres") as before_it_starts:
-        before_it_starts(partial(_move_in, rig, copy))
-
-
-@asynccontextmanager
-async def _standby(rig: Rig) -> AsyncIterator[tuple[Child, FaultProxy]]:
-    """A standby beside the primary, that follows it through a proxy."""
-    way = await FaultProxy.listening("standby to postgres", rig.settings.port("postgres"))
-    folder = rig.settings.data / "postgres" / "beside"
-    child = rig.watch("postgres").child
-    port = rig.settings.port_base + _BESIDE + 1
-    argv = tuple(f"port={port}" if word.startswith("port=") else word for word in child.argv)
-    argv = _with_option(argv, "-D", str(folder))
-    standby = replace(child, name="postgres-beside", argv=argv, probe=probes.postgres(port), before=None)
-    try:
-        await asyncio.to_thread(_copy_primary, standby, folder, way.port)
-        process = await spawn(standby, rig.folder / "postgres-beside.log")
-        try:
-            await _answers(standby)
-            yield standby, way
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGINT)
-                await process.wait()
-    finally:
-        await way.close()
-        with suppress(psycopg.Error):
-            _configure(rig, "ALTER SYSTEM RESET synchronous_standby_names")
-        _lead(rig, "postgres", rig.settings.port("postgres"))
-
-
-def _copy_primary(standby: Child, folder: Path, port: int) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    connection = f"host=127.0.0.1 port={port} user={ROLE}"
-    options = ("-D", str(folder), "-d", connection, "-R", "-X", "stream", "-c", "fast")
-    argv = (str(BINARIES / "pg_basebackup"), *options)
-    _run(standby, argv)
-
-
-def _configure(rig: Rig, statement: str) -> None:
-    with psycopg.connect(superuser_dsn(rig.settings), autocommit=True) as connection:
-        connection.execute(statement)
-        connection.execute("SELECT pg_reload_conf()")
-
-
-def _wait_for_standby(rig: Rig, state: str) -> None:
-    with psycopg.connect(superuser_dsn(rig.settings), autocommit=True) as connection:
-        for _ in range(600):
-            row = connection.execute(_SYNC_STATE).fetchone()
-            if row is not None and row[0] == state:
-                return
-            connection.execute("SELECT pg_sleep(0.05)")
-    raise TimeoutError(f"no {state} standby")
-
-
-async def _take_over(rig: Rig, standby: Child, draw: Random) -> None:
-    """The primary dies, the standby is promoted; later its data move to the primary's place."""
-    beside = rig.settings.data / "postgres" / "beside"
-    port = rig.settings.port_base + _BESIDE + 1
-    async with held_down(rig, "postgres") as before_it_starts:
-        await asyncio.to_thread(_promote, standby, beside)
-        _lead(rig, "postgres", port)
-        await asyncio.sleep(draw.uniform(3, 5))
-        await asyncio.to_thread(_stop, standby, beside)
-
-        before_it_starts(partial(_move_in, rig, beside))
-    _lead(rig, "postgres", rig.settings.port("postgres"))
-
-
-def _move_in(rig: Rig, copy: Path) -> None:
-    """Put a data folder in the primary's place; what made it a standby's stays behind."""
-    home = rig.settings.data / "postgres" / "data"
-    shutil.rmtree(home)
-    copy.rename(home)
-    (home / "standby.signal").unlink(missing_ok=True)
-    (home / "postgresql.auto.conf").write_text("")
-
-
-def _promote(standby: Child, folder: Path) -> None:
-    _pg_ctl(standby, "promote", "-D", str(folder), "-w")
-
-
-def _stop(standby: Child, folder: Path) -> None:
-    _pg_ctl(standby, "stop", "-D", str(folder), "-m", "fast", "-w")
-
-
-def _pg_ctl(standby: Child, *arguments: str) -> None:
-    _run(standby, (str(BINARIES / "pg_ctl"), *arguments))
-
-
-def _run(standby: Child, argv: tuple[str, ...]) -> None:
-    """Run a program as the user of the database."""
-    wrapped = command_line(argv, standby.run_as, signal.SIGTERM)
-    done = subprocess.run(wrapped, capture_output=True, text=True, cwd="/", check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{argv[0]}: {done.stdout}{done.stderr}")
+        before_it_starts(partial(move_in, rig, copy))

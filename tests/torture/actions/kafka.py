@@ -22,31 +22,31 @@ async def _a_leader(rig: Rig, draw: Random) -> str:
     return rig.brokers[draw.choice(leaders)]
 
 
-@action()
+@action(needs="kafka")
 async def kill_kafka(rig: Rig, draw: Random) -> None:
     """SIGKILL the only broker, or one of three that leads."""
     await signal_and_return(rig, await _a_leader(rig, draw), signal.SIGKILL)
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="kafka")
 async def restart_kafka(rig: Rig, draw: Random) -> None:
     """Stop the only broker, or one of three that leads, in order; it comes back."""
     await signal_and_return(rig, await _a_leader(rig, draw), signal.SIGTERM)
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="kafka")
 async def restart_all_brokers(rig: Rig, draw: Random) -> None:
     """SIGKILL all brokers at once."""
     await asyncio.gather(*(signal_and_return(rig, broker, signal.SIGKILL) for broker in rig.brokers))
 
 
-@action()
+@action(needs="kafka")
 async def pause_kafka(rig: Rig, draw: Random) -> None:
     """SIGSTOP the only broker, or one of three that leads, for seconds."""
     await pause_server(rig, await _a_leader(rig, draw), draw.uniform(1, 5))
 
 
-@action(weight=0.7, brokers=3)
+@action(weight=0.7, brokers=3, needs="kafka")
 async def too_few_replicas(rig: Rig, draw: Random) -> None:
     """Fewer replicas are in step than the raw topics ask for: nobody may be told that a record is safe."""
     brokers = len(rig.brokers)  # a topic with one replica asks for no second one, whatever it is set to

@@ -21,7 +21,7 @@ _MIGRATE = "import sys; from storage.migrate import migrate; migrate(sys.argv[1]
 _APPLIED = "SELECT count(*) FROM schema_migrations"
 
 
-@action(weight=0.5)
+@action(weight=0.5, needs="postgres")
 async def crash_in_a_migration(rig: Rig, draw: Random) -> None:
     """SIGKILL whoever migrates a database, between two migrations; the next one finishes."""
     files = len(list(MIGRATIONS.glob("*.sql")))

@@ -23,6 +23,7 @@ _IS_UP_WITHIN_SECONDS = 45.0  # one that gave way waits for its turn for thirty
 _GIVES_WAY_WITHIN_SECONDS = 25.0
 ONE_WRITER = "one writer"
 _AT_A_START = ("within_prepare", "after_taking_a_shard", "after_redo", "after_lock")
+_NEEDS_OF = {"enrich": "lanes", "deliver": "relay redis", "ingest": "ingest", "gateway": "gateway"}
 _UNCLOSED = (
     "INSERT OR IGNORE INTO snaps (step_id, state_key, snap_epoch, ser_change)"
     " SELECT step_id, state_key, ?1, ser_change FROM snaps"
@@ -34,31 +35,31 @@ def a_lane(draw: Random) -> str:
     return f"enrich-{draw.randrange(LANES)}"
 
 
-@action(weight=3)
+@action(weight=3, needs="lanes")
 async def kill_lane(rig: Rig, draw: Random) -> None:
     """SIGKILL a lane at a random moment."""
     await rig.kill(a_lane(draw))
 
 
-@action(weight=2)
+@action(weight=2, needs="relay")
 async def kill_relay(rig: Rig, draw: Random) -> None:
     """SIGKILL the relay at a random moment."""
     await rig.kill("deliver")
 
 
-@action(weight=2)
+@action(weight=2, needs="gateway")
 async def kill_gateway(rig: Rig, draw: Random) -> None:
     """SIGKILL the gateway: fans come back and go on where they were."""
     await rig.kill("gateway")
 
 
-@action(weight=2)
+@action(weight=2, needs="ingest")
 async def kill_ingest(rig: Rig, draw: Random) -> None:
     """SIGKILL ingest: what it had not acknowledged is sent again."""
     await rig.kill("ingest")
 
 
-@action()
+@action(needs="lanes")
 async def stop_lane(rig: Rig, draw: Random) -> None:
     """SIGTERM a lane: it closes its flow epoch and is started again."""
     lane = a_lane(draw)
@@ -67,25 +68,25 @@ async def stop_lane(rig: Rig, draw: Random) -> None:
         await rig.until(lambda: rig.pid(lane) != pid, 30, f"{lane} to end after SIGTERM")
 
 
-@action()
+@action(needs="lanes postgres")
 async def pause_lane(rig: Rig, draw: Random) -> None:
     """SIGSTOP a lane for seconds; nobody takes over."""
     await _pause(rig, a_lane(draw), draw.uniform(1, 5))
 
 
-@action()
+@action(needs="relay")
 async def pause_relay(rig: Rig, draw: Random) -> None:
     """SIGSTOP the relay for seconds: it wakes with an old picture of streams and log."""
     await _pause(rig, "deliver", draw.uniform(1, 4))
 
 
-@action(weight=0.5)
+@action(weight=0.5, needs="gateway")
 async def pause_gateway(rig: Rig, draw: Random) -> None:
     """SIGSTOP the gateway for seconds."""
     await _pause(rig, "gateway", draw.uniform(1, 4))
 
 
-@action(weight=1.5)
+@action(weight=1.5, needs="lanes postgres kafka edges clock")
 async def zombie_lane(rig: Rig, draw: Random) -> None:
     """SIGSTOP a lane, let another one take its shards, SIGCONT: it must give way."""
     lane = a_lane(draw)
@@ -99,7 +100,7 @@ async def zombie_lane(rig: Rig, draw: Random) -> None:
     await _gives_way(rig, lane, pid)
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="lanes postgres kafka edges clock")
 async def two_lanes(rig: Rig, draw: Random) -> None:
     """Start another lane on the partitions of a running one: the first must give way."""
     lane = a_lane(draw)
@@ -108,7 +109,7 @@ async def two_lanes(rig: Rig, draw: Random) -> None:
     await _gives_way(rig, lane, pid)
 
 
-@action(weight=0.5)
+@action(weight=0.5, needs="clock")
 async def clock_jump(rig: Rig, draw: Random) -> None:
     """Let the lanes' clock jump, ahead or back, for seconds."""
     file = rig.folder / "clock"
@@ -119,7 +120,7 @@ async def clock_jump(rig: Rig, draw: Random) -> None:
         file.unlink()
 
 
-@action()
+@action(needs="lanes")
 async def delete_store(rig: Rig, draw: Random) -> None:
     """Delete the recovery store of a lane while it is down."""
     lane = a_lane(draw)
@@ -127,7 +128,7 @@ async def delete_store(rig: Rig, draw: Random) -> None:
     await rig.restart(lane, lambda: shutil.rmtree(store, ignore_errors=True))
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="lanes")
 async def swap_stores(rig: Rig, draw: Random) -> None:
     """Swap the recovery stores of two lanes while both are down."""
     first, second = rig.store("enrich-0"), rig.store("enrich-1")
@@ -155,7 +156,7 @@ async def swap_stores(rig: Rig, draw: Random) -> None:
     await rig.until_up("enrich-1")
 
 
-@action()
+@action(needs="lanes")
 async def old_store(rig: Rig, draw: Random) -> None:
     """Put an older copy of a lane's recovery store back, after the lane worked on."""
     lane = a_lane(draw)
@@ -236,7 +237,7 @@ def _crash_at(point: CrashPoint) -> None:
 
     crash.__name__ = f"crash:{point.key}"
     crash.__doc__ = f"SIGKILL of {point.part} {point.when} {point.function}."
-    action()(crash)
+    action(needs=_NEEDS_OF[point.part])(crash)
 
 
 async def _provoke(rig: Rig, point: CrashPoint, part: str) -> None:

@@ -17,7 +17,7 @@ _PART = "restore"
 _WORKS_ON_SECONDS = (1.0, 4.0)
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="lanes postgres kafka")
 async def crash_in_a_restore(rig: Rig, draw: Random) -> None:
     """SIGKILL whoever restores a lane's store from a backup; the lane starts, or first it is done again."""
     lane = a_lane(draw)

@@ -25,25 +25,25 @@ _LARGEST_CUT = 200_000  # bytes of the append-only file: what a second of load w
 # -- PostgreSQL
 
 
-@action()
+@action(needs="postgres")
 async def kill_postgres(rig: Rig, draw: Random) -> None:
     """SIGKILL the database server."""
     await signal_and_return(rig, "postgres", signal.SIGKILL)
 
 
-@action()
+@action(needs="postgres")
 async def stop_postgres_at_once(rig: Rig, draw: Random) -> None:
     """Stop the database without a checkpoint (immediate shutdown)."""
     await signal_and_return(rig, "postgres", signal.SIGQUIT)
 
 
-@action()
+@action(needs="postgres")
 async def restart_postgres(rig: Rig, draw: Random) -> None:
     """Restart the database in order (fast shutdown)."""
     await signal_and_return(rig, "postgres", signal.SIGINT)
 
 
-@action()
+@action(needs="postgres")
 async def kill_a_backend(rig: Rig, draw: Random) -> None:
     """SIGKILL one backend: PostgreSQL ends all sessions and recovers."""
 
@@ -58,7 +58,7 @@ async def kill_a_backend(rig: Rig, draw: Random) -> None:
     await rig.until_serves("postgres")
 
 
-@action(weight=1.5)
+@action(weight=1.5, needs="postgres")
 async def terminate_backends(rig: Rig, draw: Random) -> None:
     """End every session of the platform."""
 
@@ -69,13 +69,13 @@ async def terminate_backends(rig: Rig, draw: Random) -> None:
     await asyncio.to_thread(end)
 
 
-@action()
+@action(needs="postgres")
 async def pause_postgres(rig: Rig, draw: Random) -> None:
     """SIGSTOP the database and all its backends for seconds."""
     await pause_server(rig, "postgres", draw.uniform(1, 5))
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="postgres")
 async def long_snapshot(rig: Rig, draw: Random) -> None:
     """Hold a snapshot open for seconds, so that dead rows stay."""
 
@@ -85,7 +85,7 @@ async def long_snapshot(rig: Rig, draw: Random) -> None:
         await asyncio.sleep(draw.uniform(3, 6))
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="postgres")
 async def no_connections_left(rig: Rig, draw: Random) -> None:
     """Take every connection that PostgreSQL has, those of the platform included."""
     taken: list[psycopg.Connection] = []
@@ -116,13 +116,13 @@ def _redis(rig: Rig) -> Redis:
     return Redis.from_url(rig.settings.redis, socket_timeout=5)
 
 
-@action()
+@action(needs="redis")
 async def kill_redis(rig: Rig, draw: Random) -> None:
     """SIGKILL Redis; its append-only file is whole."""
     await signal_and_return(rig, "redis", signal.SIGKILL)
 
 
-@action()
+@action(needs="redis")
 async def cut_redis(rig: Rig, draw: Random) -> None:
     """SIGKILL Redis and cut the end of its append-only file, as a power cut does."""
     cut = draw.randrange(_LARGEST_CUT)
@@ -140,13 +140,13 @@ def _number(file: Path) -> int:
     return int(file.name.split(".")[-3])
 
 
-@action()
+@action(needs="redis")
 async def flush_redis(rig: Rig, draw: Random) -> None:
     """FLUSHALL."""
     await asyncio.to_thread(lambda: _redis(rig).flushall())
 
 
-@action()
+@action(needs="redis")
 async def trim_stream(rig: Rig, draw: Random) -> None:
     """XTRIM streams, to nothing or to their last entry; they keep their last id."""
 
@@ -158,7 +158,7 @@ async def trim_stream(rig: Rig, draw: Random) -> None:
     await asyncio.to_thread(trim)
 
 
-@action()
+@action(needs="redis")
 async def delete_stream(rig: Rig, draw: Random) -> None:
     """DEL a stream."""
 
@@ -175,7 +175,7 @@ def _some(draw: Random, redis: Redis) -> list[bytes]:
     return draw.sample(names, min(len(names), draw.randint(1, 3)))
 
 
-@action()
+@action(needs="redis")
 async def fill_redis(rig: Rig, draw: Random) -> None:
     """Let Redis run out of memory for seconds."""
 
@@ -190,7 +190,7 @@ async def fill_redis(rig: Rig, draw: Random) -> None:
         await asyncio.to_thread(limit, "0")
 
 
-@action()
+@action(needs="redis")
 async def pause_redis(rig: Rig, draw: Random) -> None:
     """SIGSTOP Redis for seconds."""
     await pause_server(rig, "redis", draw.uniform(1, 5))

@@ -28,7 +28,7 @@ _REPLACED = "TopicReplacedError"
 _NUMBERS = "SELECT name, max(topic) FROM topics GROUP BY name"
 
 
-@action(weight=0.5)
+@action(weight=0.5, needs="ingest lanes kafka postgres")
 async def topic_recreated(rig: Rig, draw: Random) -> None:
     """Make a raw topic that was read to its end anew: lanes stop by name until its new life is adopted."""
     cluster, topic = Cluster(rig.settings), rig.settings.topic_prefix + _TOPIC
@@ -71,7 +71,7 @@ def _is_read(settings: Settings) -> bool:
         return all(is_all_repeats(servers.kafka, servers.log, b, settings.shards) for b in behind)
 
 
-@action(weight=0.7)
+@action(weight=0.7, needs="lanes kafka postgres")
 async def retention_passed_a_lane(rig: Rig, draw: Random) -> None:
     """Delete a lane's store while it is down, and from Kafka all that the log has read of its shards."""
     lane = a_lane(draw)
