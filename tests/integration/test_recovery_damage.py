@@ -17,7 +17,7 @@ from recovery.stores.inspect_command import inspect
 from recovery.stores.restore_command import restore, rewind
 from settings import ROOT, Settings
 from tests.fixtures.recovery_commands import Call
-from tests.fixtures.recovery_stores import DAMAGES, MakeStore, fill, partition
+from tests.fixtures.recovery_stores import DAMAGES, READABLE, MakeStore, fill, partition, run_sql
 
 REAL = ROOT.parent / "shared" / "real" / "sqlite_corrupt"
 
@@ -104,16 +104,41 @@ def test_our_own_damage_is_named_by_every_command(
     assert looked.status == 1
     assert [report["error"] for report in looked.json["stores"]] == [damage.error for damage in DAMAGES]
     assert all(report["reason"] and report["remedy"] for report in looked.json["stores"])
-    readable = {"pickle_that_calls", "pickle_cut", "state_of_another_kind"}
     for store_path, damage in zip(stores, DAMAGES, strict=True):
         for command in (backup.verify, restore):
             answer = called(settings, command, store_path, json=True)
-            expected = "NotABackupError" if damage.name in readable else damage.error
+            expected = "NotABackupError" if damage.name in READABLE else damage.error
             assert (answer.status, answer.json["error"]) == (1, expected)
-        if damage.name not in readable:
+        if damage.name not in READABLE:
             assert (
                 called(settings, rewind, store_path, to_oldest=True, json=True).json["error"] == damage.error
             )
+
+
+def test_a_state_that_runs_something_is_refused_by_every_command(
+    ground: Ground, make_store: MakeStore, tmp_path: Path, called: Call
+) -> None:
+    """Also in the ring, of which nothing else is ever read."""
+    settings, ran = ground.settings, tmp_path / "ran"
+    hostile = make_store(tmp_path / "hostile")
+    fill(hostile)
+    run_sql(
+        partition(hostile),
+        "UPDATE snaps SET ser_change = ? WHERE step_id = 'enrich.dedupe'",
+        f"cos\nsystem\n(S'touch {ran}'\ntR.".encode(),
+    )
+    ground.plant(partition(hostile))
+    verified = called(settings, backup.verify, ground.name, json=True)
+    assert (verified.status, verified.json[0]["error"]) == (1, "StateForeignError")
+    restored = called(settings, restore, ground.name, json=True)
+    assert (restored.status, restored.json["error"]) == (1, "StateForeignError")
+    assert called(settings, inspect, "enrich-0").status == 0
+    shutil.copy(partition(hostile), partition(ground.store))
+    looked = called(settings, inspect, "enrich-0", json=True)
+    assert (looked.status, looked.json["stores"][0]["error"]) == (1, "StateForeignError")
+    made = called(settings, backup.create, json=True)
+    assert (made.status, made.json["error"]) == (1, "StateForeignError")
+    assert not ran.exists()
 
 
 def test_a_backup_with_a_damaged_store_beside_is_not_made(ground: Ground, called: Call) -> None:
