@@ -14,6 +14,7 @@ from recovery.backup.manifest import Manifest, StoreEntry
 from recovery.backup.place import BackupPlace
 from recovery.backup.verify import fetch_store
 from recovery.prepare import hold_store
+from recovery.signatures import Standing
 from recovery.stores.asides import name_aside, prune_asides, surplus
 from recovery.stores.inspection import ahead
 from recovery.stores.looks import KafkaLook, LogLook, Unknown, look_at_kafka, look_at_log
@@ -53,11 +54,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cut_at: datetime
     puts: list[Put]
     cost: Cost
+    signature: Standing  # how far the backup's manifest is proven
     is_done: bool = False
 
 
 def plan_restore(
-    settings: Settings, manifest: Manifest, only: Sequence[str], folder: Path, now: datetime
+    settings: Settings,
+    manifest: Manifest,
+    standing: Standing,
+    only: Sequence[str],
+    folder: Path,
+    now: datetime,
 ) -> Plan:
     """Say what would be done; raise StoreNotInBackupError."""
     entries = _entries(manifest, only)
@@ -66,7 +73,7 @@ def plan_restore(
         path = folder / entry.name
         puts.append(plan_put(path, entry.resume_epoch, now))
     cost = _cost(manifest, entries, look_at_kafka(settings), look_at_log(settings))
-    return Plan(backup=manifest.name, cut_at=manifest.cut_at, puts=puts, cost=cost)
+    return Plan(backup=manifest.name, cut_at=manifest.cut_at, puts=puts, cost=cost, signature=standing)
 
 
 def plan_put(path: Path, resume_epoch: int, now: datetime) -> Put:
