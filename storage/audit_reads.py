@@ -6,7 +6,7 @@ memory needed does not grow with the log.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -91,7 +91,18 @@ class ParkedRow(NamedTuple):
     topic: int
     source_offset: int
     match: str
+    importance: int
+    language: str
     original: bytes
+
+
+class MatchRow(NamedTuple):
+    """A row of `matches`."""
+
+    match: str
+    bucket: date
+    fold_version: int
+    is_retired: bool
 
 
 class ToldRow(NamedTuple):
@@ -130,6 +141,8 @@ _TOPICS = "SELECT topic, name, cluster_id, topic_id FROM topics"
 
 _RETIRED = "SELECT match FROM matches WHERE shard = %s AND retired_at IS NOT NULL"
 
+_MATCHES = "SELECT match, bucket, fold_version, retired_at IS NOT NULL FROM matches WHERE shard = %s"
+
 _ROWS = """
 SELECT
     position, match, seq, event_key, int8send(body_hash), chain, topic, source_offset,
@@ -155,6 +168,18 @@ WHERE d.partition = %s AND d.letter > %s AND NOT (
 ORDER BY d.letter LIMIT %s
 """
 
+# What a redrive has sent, and what somebody has discarded, is settled.
+_REFUSED_BY_FOLD = """
+SELECT d.letter, d.topic, d.source_offset, d.reason, d.match, d.original
+FROM dead_letters AS d
+LEFT JOIN letter_states AS s ON d.letter = s.letter
+WHERE
+    d.partition = %s AND d.letter > %s
+    AND d.reason IN ('fold_failed', 'image_full')
+    AND coalesce(s.state, 'corrected') = 'corrected'
+ORDER BY d.letter LIMIT %s
+"""
+
 _LAST_LETTERS = """
 SELECT t.name, d.partition, max(d.letter) FROM dead_letters AS d
 INNER JOIN topics AS t ON d.topic = t.topic GROUP BY t.name, d.partition
@@ -163,7 +188,7 @@ INNER JOIN topics AS t ON d.topic = t.topic GROUP BY t.name, d.partition
 _HAS_LETTER = "SELECT 1 FROM dead_letters WHERE letter = %s AND rejected_at = %s"
 
 _PARKED = """
-SELECT parked, topic, source_offset, match, original
+SELECT parked, topic, source_offset, match, importance, language, original
 FROM parked WHERE shard = %s AND parked > %s
 ORDER BY parked LIMIT %s
 """
@@ -247,11 +272,27 @@ class AuditReads:
                 return
             after = until
 
+    def matches(self, shard: int) -> list[MatchRow]:
+        """The matches that the table has in a shard."""
+        return [MatchRow._make(row) for row in self._select(_MATCHES, shard)]
+
+    def chain_at(self, shard: int, position: int) -> bytes | None:
+        """The chain of a row; None when there is no row."""
+        found = self._select(_CHAIN_AT, {"shard": shard, "position": position})
+        return found[0][1] if found else None
+
     def letters(self, shard: int) -> Iterator[LetterRow]:
         """The dead letters that came from a shard's partition."""
+        return self._letters(_LETTERS, shard)
+
+    def refused_by_fold(self, shard: int) -> Iterator[LetterRow]:
+        """Those of them that the fold refused, and that wait."""
+        return self._letters(_REFUSED_BY_FOLD, shard)
+
+    def _letters(self, query: str, shard: int) -> Iterator[LetterRow]:
         after = 0
         while True:
-            rows = [LetterRow._make(row) for row in self._select(_LETTERS, shard, after, _CHUNK_LETTERS)]
+            rows = [LetterRow._make(row) for row in self._select(query, shard, after, _CHUNK_LETTERS)]
             yield from rows
             if len(rows) < _CHUNK_LETTERS:
                 return
@@ -279,9 +320,11 @@ class AuditReads:
         """The matches of a shard that are parked or being released."""
         return match_states(self._snapshot, shard)
 
-    def _select(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+    def _select(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """By position, or by name where the one argument is a mapping."""
+        by_name = arguments[0] if arguments and isinstance(arguments[0], dict) else None
         with self._snapshot.cursor(binary=True) as cursor:
-            return cursor.execute(query, arguments).fetchall()
+            return cursor.execute(query, by_name or arguments).fetchall()
 
     # As it is now, not as of the snapshot.
 

@@ -6,6 +6,7 @@ from recovery.audit.findings import Findings
 from recovery.audit.kafka_reads import TopicCut
 from schemas.identity import key_of
 from schemas.validation import Rejection, parse
+from schemas.weight import importance_of, language_of
 from storage.audit_reads import ParkedRow, ToldRow
 
 Place = tuple[int, int]  # topic number, offset
@@ -22,8 +23,16 @@ class Parking:
         self._told = {(row.topic, row.source_offset): row for row in told}
         parked_now = set(closed)
         self._stuck = [row for row in self._parked.values() if row.match not in parked_now]
-        events = (parse(row.original) for row in self._parked.values())
-        self.keys = {key_of(event) for event in events if not isinstance(event, Rejection)}
+        self.keys: set[bytes] = set()
+        self._misweighed: list[tuple[ParkedRow, int, str]] = []
+        for row in self._parked.values():
+            event = parse(row.original)
+            if isinstance(event, Rejection):
+                continue
+            self.keys.add(key_of(event))
+            weight = importance_of(event), language_of(event)
+            if weight != (row.importance, row.language):
+                self._misweighed.append((row, *weight))
 
     def take_event(self, place: Place) -> ParkedRow | None:
         return self._parked.pop(place, None) if self._parked else None
@@ -35,6 +44,10 @@ class Parking:
         """Events wait only in matches that are parked: in one that goes on nothing would release them."""
         for row in self._stuck:
             findings.add("parked", _where(row), "an open match has none", "an event that waits", row.match)
+        for row, importance, language in self._misweighed:
+            expected = f"importance {importance}, language {language}"
+            found = f"importance {row.importance}, language {row.language}"
+            findings.add("parked", _where(row), expected, found, row.match)
 
     def check_origins(
         self, shard: int, cuts: Mapping[int, TopicCut], ends: Mapping[int, int], findings: Findings

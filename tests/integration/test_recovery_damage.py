@@ -253,19 +253,20 @@ def test_with_a_key_only_signed_backups_are_used(ground: Ground, called: Call) -
 
     made = called(settings, backup.create, json=True)
     assert made.status == 0
-    assert called(settings, backup.verify, json=True).json[0]["signature"] == "valid"
-    assert called(settings, restore, json=True).json["signature"] == "valid"
-    assert called(ground.settings, restore, json=True).json["signature"] == "unchecked"
-    plain = called(ground.settings, backup.verify)
+    name = made.json["name"]
+    assert called(settings, backup.verify, name, json=True).json[0]["signature"] == "valid"
+    assert called(settings, restore, name, json=True).json["signature"] == "valid"
+    assert called(ground.settings, restore, name, json=True).json["signature"] == "unchecked"
+    plain = called(ground.settings, backup.verify, name)
     assert (plain.status, "was not checked" in plain.err) == (0, True)
     newer = msgspec.structs.replace(settings, backup_key=Secret("another-key-of-many, a-key-of-many-letters"))
-    assert called(newer, restore, json=True).json["signature"] == "valid"
+    assert called(newer, restore, name, json=True).json["signature"] == "valid"
 
-    manifest = ground.backup.with_name(made.json["name"]) / "manifest.json"
+    manifest = ground.backup.with_name(name) / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b'"rows": ', b'"rows": 1'))
     for options in ({}, {"accept_unsigned": True}):
         for command in (backup.verify, restore):
-            refused = called(settings, command, made.json["name"], json=True, **options)
+            refused = called(settings, command, name, json=True, **options)
             answer = refused.json[0] if command is backup.verify else refused.json
             assert (refused.status, answer["error"]) == (1, "ManifestForgedError")
             assert "key-of-many" not in refused.out + refused.err

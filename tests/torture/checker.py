@@ -18,14 +18,24 @@ from tests.torture.witness import Written
 SETTLES_WITHIN = timedelta(seconds=60)
 # The audit's kinds of difference, by the promise that each one breaks.
 PROMISES = {
-    "nothing lost": ("unread", "removed", "unaccounted", "ledger_event", "ledger_final", "sum"),
+    "nothing lost": (
+        "unread",
+        "removed",
+        "unaccounted",
+        "ledger_event",
+        "ledger_final",
+        "sum",
+        "history",
+        "partition",
+    ),
     "nothing twice": ("key_twice", "accounted_twice", "ledger_extra"),
-    "in order, without gaps": ("position", "seq", "order", "shard", "appended_at"),
+    "in order, without gaps": ("position", "seq", "order", "shard", "match", "appended_at"),
     "the chain proves the log": ("chain", "identity", "payload", "origin"),
     "image = fold": ("score", "fold", "image", "fold_version"),
     "dead letters accounted for": (
         "letter_origin",
         "letter_reason",
+        "letter_fold",
         "letter_topic",
         "ledger_letter",
         "ledger_refused",

@@ -10,9 +10,11 @@ from recovery.audit.raw_check import RawCheck, ShardRecords, check_origins
 from recovery.audit.tally import Tallies, TopicTally
 from schemas.control import CONTROL_TOPIC, PARK, ControlRecord, encode_control
 from schemas.identity import key_of
+from schemas.weight import importance_of
 from storage.audit_reads import ParkedRow, ToldRow
 from tests.event_builders import KICK_OFF, MATCH, a_pass, a_translation, encoded
 
+WEIGHT = (importance_of(a_translation()), "und")
 NUMBER = 3
 CONTROL = encode_control(ControlRecord(type=PARK, match=MATCH, issued_at=KICK_OFF, issued_by="somebody"))
 
@@ -31,7 +33,7 @@ def _audit(
 
 
 def _parked(offset: int, value: bytes) -> ParkedRow:
-    return ParkedRow(1, NUMBER, offset, MATCH, value)
+    return ParkedRow(1, NUMBER, offset, MATCH, *WEIGHT, value)
 
 
 def test_events_that_wait_and_controls_that_were_obeyed_add_up() -> None:
@@ -58,3 +60,11 @@ def test_what_waits_must_be_its_record_in_kafka() -> None:
 def test_nothing_waits_in_an_open_match() -> None:
     waits = encoded(a_pass())
     assert _audit(Parking([_parked(5, waits)]), [(5, waits)], "broadcast-events")[0] == {"parked": 1}
+
+
+def test_an_event_that_waits_has_the_weight_that_its_record_has() -> None:
+    """Release folds it with what the row says."""
+    waits = encoded(a_translation())
+    for weight in ((9, "und"), (WEIGHT[0], "ru")):
+        parking = Parking([ParkedRow(1, NUMBER, 5, MATCH, *weight, waits)], [], [MATCH])
+        assert _audit(parking, [(5, waits)])[0] == {"parked": 1}
