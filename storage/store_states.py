@@ -6,6 +6,7 @@ state is read here first, as plain values of its step's shape.
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -23,12 +24,16 @@ READ_STEP = "enrich.read"
 DEDUPE_STEP = "enrich.dedupe"
 APPEND_STEP = "enrich.append"
 
+# Whose keys are printed, put into manifests and read as numbers.
+_BY_SHARD = (READ_STEP, APPEND_STEP)
+_SHARD = re.compile(r"\d{1,5}", re.ASCII)
+
 _LARGEST = 2**63 - 1  # offsets and positions are bigints
 _MOST_TOPICS = 64
 _MOST_FINGERPRINTS = 250_000  # of a ring in memory; its snapshot has 4,000
 _FINGERPRINT_BYTES = 8
 _CHAIN_BYTES = 16
-_LONGEST_TOKEN = 64  # a commit token has 16 bytes
+_TOKEN_BYTES = range(8, 65)  # of a commit: its number, and a hash
 # Of a state that was put aside: enough to look at what somebody wanted, not what a disk is filled with.
 _KEPT_BYTES = 1024 * 1024
 _KEPT_STATES = 100
@@ -125,6 +130,8 @@ def foreign_states(directory: Path, store: Store, *, only_loaded: bool = False) 
                 try:
                     if data is None:
                         raise NotPlainError(f"{size:,} bytes")
+                    if step in _BY_SHARD and not _SHARD.fullmatch(key):
+                        raise NotPlainError("its key is no shard")
                     read_state(step, data)
                 except NotPlainError as error:
                     yield ForeignState(path, step, key, epoch, size, data, str(error))
@@ -135,8 +142,9 @@ def shard_keys(directory: Path, store: Store) -> set[str]:
     found: set[str] = set()
     for path in store.files.values():
         with StoreFile(path, directory) as file:
-            rows = file.rows(_KEYS, (str, str, int), store.resume_epoch, READ_STEP, APPEND_STEP)
-            found |= {key for _, key, _ in rows}
+            rows = file.rows(_KEYS, (str, str, int), store.resume_epoch, *_BY_SHARD)
+            # A key that is no shard at all is of a foreign state, and goes with it.
+            found |= {key for _, key, _ in rows if _SHARD.fullmatch(key)}
     return found
 
 
@@ -203,7 +211,7 @@ def _place_in_log(value: object) -> str:
         case (1, position, bytes(chain)) if _is_bigint(position, 0) and len(chain) == _CHAIN_BYTES:
             return ""
         case (2, position, bytes(chain), bytes(token)) if (
-            _is_bigint(position, 0) and len(chain) == _CHAIN_BYTES and len(token) <= _LONGEST_TOKEN
+            _is_bigint(position, 0) and len(chain) == _CHAIN_BYTES and len(token) in _TOKEN_BYTES
         ):
             return ""
     return "it is no place in the log"

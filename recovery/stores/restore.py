@@ -23,6 +23,7 @@ from settings import Settings
 from storage.recovery_store import read_store
 from storage.store_contents import lag
 from storage.store_copy import copy_whole, take_back
+from storage.store_errors import printable
 
 # What one lane reads on this machine's class while everything else runs (docs/decisions/0005).
 RECORDS_PER_SECOND = 50_000
@@ -133,7 +134,8 @@ def _other_lives(manifest: Manifest, kafka: KafkaLook) -> Iterator[str]:
     if not isinstance(manifest.kafka, KafkaLook):
         return
     if manifest.kafka.cluster_id != kafka.cluster_id:
-        yield f"the backup is of Kafka cluster {manifest.kafka.cluster_id}, this one is {kafka.cluster_id}"
+        theirs = printable(manifest.kafka.cluster_id)
+        yield f"the backup is of Kafka cluster {theirs:.80}, this one is {kafka.cluster_id}"
         return
     lives = {topic.topic: topic.topic_id for topic in manifest.kafka.topics}
     for topic in kafka.topics:

@@ -130,6 +130,19 @@ def test_a_state_of_another_shape_goes_whatever_its_step_is(store: Path, step: s
     assert {name for name, _ in rows(store)} == {"enrich.read", "enrich.dedupe", "enrich.append"} - {step}
 
 
+def test_a_key_that_is_no_shard_goes_alone(store: Path) -> None:
+    """It is printed by what asks for it, and read as a number."""
+    with closing(sqlite3.connect(partition(store))) as connection, connection:
+        connection.execute(
+            "UPDATE snaps SET state_key = ? WHERE step_id = 'enrich.append'", ("\x1b[31m" + "9" * 5000,)
+        )
+    said = prepared(store, "--keys", SHARD)
+    assert said.returncode == 0
+    assert "its key is no shard" in said.stderr
+    assert "\x1b" not in said.stderr
+    assert {name for name, _ in rows(store)} == {"enrich.read", "enrich.dedupe"}
+
+
 def test_a_flow_that_no_state_of_its_shape_is_left_for_starts(store: Path) -> None:
     """A ring of another shape would end each start of its lane."""
     spoil(store, pickle.dumps((1, "ring")))

@@ -147,6 +147,8 @@ def test_what_bytewax_writes_of_builtins_is_read_as_it_was(value: object) -> Non
         (APPEND_STEP, (1, 7, CHAIN, b"token")),
         (APPEND_STEP, (2, 7, CHAIN)),
         (APPEND_STEP, (2, 7, CHAIN, "token")),
+        (APPEND_STEP, (2, 7, CHAIN, b"short")),
+        (APPEND_STEP, (2, 7, CHAIN, bytes(65))),
         (APPEND_STEP, (9, 7, CHAIN)),
         (APPEND_STEP, (1, True, CHAIN)),
         (APPEND_STEP, 7),
@@ -168,6 +170,6 @@ def test_what_the_steps_themselves_write_is_read() -> None:
         (DEDUPE_STEP, state),
         (READ_STEP, dict.fromkeys(RAW_TOPICS, OFFSET_BEGINNING)),
         (APPEND_STEP, (1, 7, CHAIN)),
-        (APPEND_STEP, (2, 7, CHAIN, bytes(16))),
+        (APPEND_STEP, (2, 7, CHAIN, bytes(24))),
     ):
         assert read_state(step, pickle.dumps(written)) == written
