@@ -114,6 +114,16 @@ class ToldRow(NamedTuple):
     kind: str
 
 
+class ControlState(NamedTuple):
+    """How a row of `controls` leaves its match."""
+
+    control: int
+    match: str
+    kind: str
+    state: str
+    is_told: bool  # by a record; else the lane's own
+
+
 _SHARDS = """
 SELECT
     s.shard,
@@ -197,6 +207,10 @@ _TOLD = """
 SELECT topic, source_offset, match, kind FROM controls
 WHERE shard = %s AND topic IS NOT NULL ORDER BY control
 """
+
+_CONTROLS = (
+    "SELECT control, match, kind, state, topic IS NOT NULL FROM controls WHERE shard = %s ORDER BY control"
+)
 
 _REDRIVEN = """
 SELECT t.topic, a.source_offset FROM letter_actions AS a
@@ -311,6 +325,10 @@ class AuditReads:
     def told(self, shard: int) -> list[ToldRow]:
         """The control records that a shard's lanes obeyed."""
         return [ToldRow._make(row) for row in self._select(_TOLD, shard)]
+
+    def controls(self, shard: int) -> list[ControlState]:
+        """What parked and opened the matches of a shard, in the order in which it was done."""
+        return [ControlState._make(row) for row in self._select(_CONTROLS, shard)]
 
     def redriven(self, shard: int) -> set[tuple[int, int]]:
         """Topic number and offset of the records that redrives wrote."""

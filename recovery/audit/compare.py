@@ -10,7 +10,7 @@ from recovery.audit.log_check import LogCheck
 from recovery.audit.matches_check import check_matches
 from recovery.audit.meter import Meter
 from recovery.audit.outlets import Outlets, ShardOutlets
-from recovery.audit.parked_check import Parking
+from recovery.audit.parked_check import Parking, check_controls
 from recovery.audit.raw_check import KnownLetter, RawCheck, ShardRecords, check_origins, remember
 from recovery.audit.refused_check import RefusedCheck
 from recovery.audit.servers import CannotRunError, Servers
@@ -130,22 +130,26 @@ class Comparison:
         entries = self._servers.log.matches(shard.shard)
         check_matches(shard, self._scope.shards, entries, seen, self._findings)
         self._check_top(shard, key)
-        self._compare_records(shard.shard, log, outlets)
+        self._compare_records(shard.shard, shard.base_position > 0, log, outlets)
         if outlets is not None:
             outlets.compare()
         self._prove(shard, log, stream)
 
-    def _compare_records(self, shard: int, log: LogCheck, outlets: ShardOutlets | None) -> None:
+    def _compare_records(
+        self, shard: int, has_dropped: bool, log: LogCheck, outlets: ShardOutlets | None
+    ) -> None:
         """The raw records of a shard's partitions, and the ledger's of its matches."""
         reads = self._servers.log
         retired = reads.retired_matches(shard)
+        check_controls(shard, reads.controls(shard), self._findings)
         parking = Parking(reads.parked(shard), reads.told(shard), reads.parked_matches(shard))
         records = ShardRecords(
             shard,
             self._scope.shards,
             log.known,
             self._letters(shard, outlets, retired),
-            retired,
+            # While nothing was dropped, whatever came of a retired match is there as a row or a letter.
+            retired if has_dropped else set(),
             parking,
         )
         for cut in self._cuts:

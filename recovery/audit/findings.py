@@ -13,7 +13,7 @@ KINDS = {
     "letter_reason": "a dead letter's reason does not fit its record",
     "letter_fold": "the fold takes a record that it is said to have refused",
     "letter_topic": "a dead letter comes from a topic that the log does not know",
-    "parked": "a parked event or an obeyed control is not its record in Kafka, or waits in an open match",
+    "parked": "a parked event or an obeyed control is not its record in Kafka, or not as a lane leaves it",
     "sum": "records of a topic are not the sum of its events, repeats, dead letters, parked and controls",
     "partition": "a raw topic has a partition that no lane reads",
     "history": "the log lost what an audit before has seen, and its generation did not rise",

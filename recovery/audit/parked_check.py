@@ -4,10 +4,15 @@ from collections.abc import Iterable, Mapping
 
 from recovery.audit.findings import Findings
 from recovery.audit.kafka_reads import TopicCut
+from schemas.control import PARK, RELEASE
 from schemas.identity import key_of
 from schemas.validation import Rejection, parse
 from schemas.weight import importance_of, language_of
-from storage.audit_reads import ParkedRow, ToldRow
+from storage.audit_reads import ControlState, ParkedRow, ToldRow
+from storage.parking import OPEN, PARKED, RELEASING
+
+# A lane's own control: the last parked event is in the log, and the match goes on.
+OPENED = "opened"
 
 Place = tuple[int, int]  # topic number, offset
 
@@ -62,6 +67,28 @@ class Parking:
             if cut is not None and (cut.holds(shard, offset) or offset >= ends[number]):
                 expected = f"its record at {cut.name}[{shard}]@{offset}"
                 findings.add("parked", where, expected, "no record", match)
+
+
+def check_controls(shard: int, controls: Iterable[ControlState], findings: Findings) -> None:
+    """Each control leaves its match as told: nothing but a record parks, and only what is released opens."""
+    states: dict[str, str] = {}
+    for control in controls:
+        before = states.get(control.match, OPEN)
+        expected = _following(control, before)
+        if control.state != expected:
+            where = f"control {control.control}, shard {shard}"
+            found = f"{control.kind} leaves it {control.state}"
+            findings.add("parked", where, expected or f"no such control while {before}", found, control.match)
+        states[control.match] = control.state
+
+
+def _following(control: ControlState, before: str) -> str:
+    """The state behind a control; "" for one that no lane writes then."""
+    if control.is_told and control.kind == PARK:
+        return PARKED
+    if control.is_told and control.kind == RELEASE:
+        return OPEN if before == OPEN else RELEASING
+    return OPEN if not control.is_told and control.kind == OPENED and before == RELEASING else ""
 
 
 def _where(row: ParkedRow) -> str:

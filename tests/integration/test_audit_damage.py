@@ -184,6 +184,20 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         ),
         {"match"},
     ),
+    "a match retired to hide what is missing": (
+        _sql(
+            f"UPDATE matches SET retired_at = now() WHERE match = '{HOME}'",
+            "DELETE FROM events WHERE shard = 0 AND position = 27",
+        ),
+        {"unaccounted", "sum", "image", "stream_top"},
+    ),
+    "a match parked by nobody": (
+        _sql(
+            "INSERT INTO controls (shard, match, kind, state, issued_by, because, obeyed_at)"
+            f" VALUES (0, '{HOME}', 'park', 'parked', '', '', now())"
+        ),
+        {"parked"},
+    ),
     "an entry in another shard": (_sql("UPDATE matches SET shard = 1 WHERE shard = 0"), {"match"}),
     "an entry of another day": (_sql("UPDATE matches SET bucket = bucket + 1 WHERE shard = 0"), {"match"}),
     "an entry of another fold": (_sql("UPDATE matches SET fold_version = 99 WHERE shard = 0"), {"match"}),
