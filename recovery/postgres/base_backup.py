@@ -70,7 +70,7 @@ def take_backup(dsn: str, place: Place, programs: Programs, spool: Path, say: Sa
             say(f"storing {record.size / 2**20:,.1f} MB in {place.url}")
             for path in files:
                 place.put(f"{BASE}/{name}/{path.name}", path)
-        place.finish(record)
+        record = place.finish(record)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

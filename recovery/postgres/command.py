@@ -70,7 +70,7 @@ def backup(*, as_json: AsJson = False, dry_run: DryRun = False) -> int:
         else:
             seconds = (record.finished_at - record.started_at).total_seconds()
             tell(f"{record.name}: {record.size / 2**20:,.1f} MB in {seconds:.1f} s, verified")
-            remark(place.keys.standing_of(place.record(record.name).signature).sentence)
+            remark(place.keys.standing_of(record.signature).sentence)
         return DONE
 
     return concluded(work, as_json)

@@ -161,9 +161,11 @@ class Place:
     def _refuses(self, record: BackupRecord) -> bool:
         return self.keys.refuses(self.keys.standing_of(record.signature))
 
-    def finish(self, record: BackupRecord) -> None:
-        """Say that a base backup is complete, signed where there is a key."""
-        self.put(f"{BASE}/{record.name}/{RECORD}", encode_record(record, self.keys), mode="create")
+    def finish(self, record: BackupRecord) -> BackupRecord:
+        """Say that a base backup is complete, signed where there is a key; return the record as kept."""
+        data = encode_record(record, self.keys)
+        self.put(f"{BASE}/{record.name}/{RECORD}", data, mode="create")
+        return decode_record(record.name, data, self.keys)
 
     def unfinished(self) -> dict[str, list[Kept]]:
         """Name -> files, of base backups that were never finished or are being taken."""

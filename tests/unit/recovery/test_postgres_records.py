@@ -160,3 +160,11 @@ def test_a_backup_is_looked_for_under_names_of_ours_only(name: str, tmp_path: Pa
     found = place.finished()
     assert not found.records
     assert not found.damaged
+
+
+def test_a_finished_backup_is_signed_where_there_is_a_key(tmp_path: Path) -> None:
+    for keys, standing in ((OURS, Standing.VALID), (Keyring(), Standing.UNSIGNED)):
+        place = Place(str(tmp_path), keys)
+        finished = place.finish(_record(AT))
+        assert keys.standing_of(finished.signature) is standing
+        assert place.record(finished.name) == finished
