@@ -271,7 +271,7 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         _sql("UPDATE dead_letters SET source_offset = 1000 WHERE reason = 'malformed_json'"),
         {"letter_origin", "unaccounted", "sum"},
     ),
-    "a good record refused": (_accept_and_refuse, {"accounted_twice", "sum"}),
+    "a good record refused": (_accept_and_refuse, {"accounted_twice", "letter_fold", "sum"}),
     "a stream entry dropped": (_drop_entry, {"stream_hole"}),
     "the first stream entries dropped": (_drop_first_entries, {"stream_start"}),
     "the last stream entry dropped": (_drop_last_entry, {"stream_hole"}),
