@@ -40,11 +40,12 @@ from dataflows.enrichment import enrich
 from dataflows.lane import Lane, open_lane
 from schemas.batch import EventBatch, RawBatch
 from settings import Settings
+from sinks.event_log import LogState
 
 
 def build(
     source: FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]],
-    sink: FixedPartitionedSink[EventBatch, tuple[int, int, bytes]],
+    sink: FixedPartitionedSink[EventBatch, LogState],
     settings: Settings,
 ) -> Dataflow:
     """Wire the steps; the step ids are keys of recovery state and are pinned by a test."""

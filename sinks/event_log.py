@@ -6,15 +6,29 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from schemas.batch import EventBatch
 from sinks.committer import Committer
+from storage.history import Committed, CommitToken
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
-LogState = tuple[int, int, bytes]  # version, position, chain
+_NUMBER_BYTES = 8
+
+LogState = tuple[int, int, bytes, bytes]  # version, position, chain, commit token (number in 8 bytes, hash)
 
 
 def part_of_shard(shard: int) -> str:
     """The key of a shard in a dataflow, and of its state in a recovery store."""
     return f"{shard:03d}"
+
+
+def _committed(state: tuple[int, int, bytes] | LogState) -> Committed | None:
+    """What a snapshot saw committed; version 1 knew no commit tokens."""
+    if state[0] not in (1, STATE_VERSION):
+        return None
+    position, chain, *rest = state[1:]
+    if not rest:
+        return Committed(position, chain)
+    number, token = rest[0][:_NUMBER_BYTES], rest[0][_NUMBER_BYTES:]
+    return Committed(position, chain, CommitToken(int.from_bytes(number, "big"), token))
 
 
 class _ShardPartition(StatefulSinkPartition[EventBatch, LogState]):
@@ -27,7 +41,8 @@ class _ShardPartition(StatefulSinkPartition[EventBatch, LogState]):
 
     def snapshot(self) -> LogState:
         """Wait for the commits, so that no snapshot is ahead of the log."""
-        return (STATE_VERSION, *self._committer.drain(self._shard))
+        position, chain, token = self._committer.drain(self._shard)
+        return (STATE_VERSION, position, chain, token.number.to_bytes(_NUMBER_BYTES, "big") + token.token)
 
     def close(self) -> None:
         self._committer.drain(self._shard)
@@ -55,8 +70,5 @@ class EventLogSink(FixedPartitionedSink[EventBatch, LogState]):
     def build_part(self, step_id: str, for_part: str, resume_state: LogState | None) -> _ShardPartition:
         """Take the shard with a new fence; a snapshot ahead of the log begins a new life of it."""
         shard = int(for_part)
-        snapshot = None
-        if resume_state is not None and resume_state[0] == STATE_VERSION:
-            snapshot = (resume_state[1], resume_state[2])
-        self._committer.own(shard, snapshot)
+        self._committer.own(shard, None if resume_state is None else _committed(resume_state))
         return _ShardPartition(self._committer, shard)

@@ -1,6 +1,8 @@
 """What an error of Postgres means for an append."""
 
+from collections.abc import Sequence
 from enum import Enum, auto
+from typing import NamedTuple
 
 import psycopg
 
@@ -27,17 +29,27 @@ class AppendConflictError(RuntimeError):
     """A key is in the way of an append even after looking all of them up."""
 
 
-class HistoryLostError(RuntimeError):
-    """The database no longer has rows that it had committed for this writer."""
+class Loss(NamedTuple):
+    """What the database lacks of a shard."""
 
-    def __init__(self, shard: int, committed: int, head: int) -> None:
+    shard: int
+    committed: int  # the position up to which its events were committed
+    head: int  # where they end now
+    what: str  # for people
+
+
+class HistoryLostError(RuntimeError):
+    """The database no longer has what it had committed for this writer; every shard began a generation."""
+
+    def __init__(self, losses: Sequence[Loss], forgotten_topics: Sequence[str] = ()) -> None:
+        """`forgotten_topics` are those whose number the database no longer knows."""
+        what = [loss.what for loss in losses] + [f"{name} has no number" for name in forgotten_topics]
         super().__init__(
-            f"shard {shard} was committed up to {committed} and now ends at {head}: a failover or a"
-            " restore lost rows. The next start reads them again from Kafka."
+            f"a failover or a restore took commits: {'; '.join(what)}."
+            " The next start reads them again from Kafka."
         )
-        self.shard = shard
-        self.committed = committed
-        self.head = head
+        self.losses = tuple(losses)
+        self.forgotten_topics = tuple(forgotten_topics)
 
 
 class StorageRefusesError(RuntimeError):

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from storage.copy_rows import ControlRow, NewMatch, ParkedRow, PlacedLetter, SavedImage
+from storage.history import CommitToken
 
 OriginKey = tuple[int, int, int]  # topic number, partition, offset
 
@@ -35,5 +36,20 @@ class Prepared:
     controls: list[ControlRow] = field(default_factory=list)
     images: list[SavedImage] = field(default_factory=list)
     matches: list[NewMatch] = field(default_factory=list)
+    left: list[OriginKey] = field(default_factory=list)  # parked events that were released
+    token: CommitToken | None = None  # of a piece that holds something, but no events
     repeats: int = 0
     next_offsets: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def without_events(self) -> list[bytes]:
+        """What the piece holds besides events, each as bytes that tell it from any other."""
+        return [
+            repr(each).encode()
+            for each in (
+                *((p.topic, p.letter.origin.offset, p.letter.reason) for p in self.letters),
+                *((p.topic, p.source_offset) for p in self.parked),
+                *((c.match, c.state, c.topic, c.source_offset) for c in self.controls),
+                *self.left,
+            )
+        ]

@@ -11,31 +11,25 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 import psycopg
 
 from resilience.backoff import Backoff
 from schemas import letters
 from schemas.batch import EventBatch
-from sinks.outages import (
-    AppendConflictError,
-    HistoryLostError,
-    StorageRefusesError,
-    Verdict,
-    judge,
-)
+from sinks.outages import AppendConflictError, StorageRefusesError, Verdict, judge
 from sinks.prepared import KnownInLog, OriginKey, Prepared
 from sinks.shard_log import ShardLog
 from sinks.transaction import Work, copies_of, expectations
 from storage.append import (
-    begin_new_life,
     finish,
-    has_lost,
     lock_and_look_up,
     read_head,
     roll_back,
     settled_origins,
 )
+from storage.history import last_token
 from storage.images import rebuild
 from storage.parking import match_states
 from telemetry.log import Log
@@ -51,12 +45,19 @@ WAITED = "append.waited"
 _log = Log("committer")
 
 Connect = Callable[[], psycopg.Connection]
+Prove = Callable[[psycopg.Connection], None]
 Clock = Callable[[], datetime]
 
 
-def redo(
-    works: Sequence[Work], connect: Connect, clock: Clock, counts: Counter[str], every_key: bool
-) -> list[Prepared]:
+class Session(NamedTuple):
+    """How the committer's thread reaches the log."""
+
+    connect: Connect
+    prove: Prove  # that the log has all that was committed; raises HistoryLostError
+    clock: Clock
+
+
+def redo(works: Sequence[Work], session: Session, counts: Counter[str], every_key: bool) -> list[Prepared]:
     """Commit works that nobody folded; wait out every outage.
 
     `every_key`: look all keys up, not only those in doubt. Raises
@@ -67,7 +68,7 @@ def redo(
     waits = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, random.random)
     while True:
         try:
-            return _attempt(works, connect(), clock, counts, every_key)
+            return _attempt(works, session, counts, every_key)
         except psycopg.Error as error:
             verdict = judge(error)
             for work in works:
@@ -78,7 +79,7 @@ def redo(
                 if conflicts > _CONFLICTS_ALLOWED:
                     raise AppendConflictError(str(error)) from error
             elif verdict is Verdict.REFUSED:
-                return _without_the_refused(works, connect, clock, counts, str(error))
+                return _without_the_refused(works, session, counts, str(error))
             elif verdict is Verdict.BUG:
                 raise
             else:
@@ -88,19 +89,17 @@ def redo(
 
 
 def _attempt(
-    works: Sequence[Work],
-    connection: psycopg.Connection,
-    clock: Clock,
-    counts: Counter[str],
-    every_key: bool,
+    works: Sequence[Work], session: Session, counts: Counter[str], every_key: bool
 ) -> list[Prepared]:
+    connection = session.connect()
     grouped: dict[ShardLog, list[EventBatch]] = {}
     for work in works:
         grouped.setdefault(work.log, []).extend(work.batches)
+    if any(log.is_stale for log in grouped):
+        session.prove(connection)
     for log, batches in grouped.items():
         if log.is_stale:
-            check_history(connection, log)
-            log.reset(read_head(connection, log.shard), match_states(connection, log.shard))
+            read_again(connection, log)
         if log.is_crowded:
             log.evict()
         # Before the transaction, so that the lock is short; what came in between moves the head.
@@ -110,7 +109,7 @@ def _attempt(
     found = lock_and_look_up(connection, expectations(works), keys)
     try:
         known = KnownInLog(found, _settled_there(connection, works) if every_key else frozenset())
-        now = clock()
+        now = session.clock()
         pieces = [log.prepare(batches, known, now) for log, batches in grouped.items()]
     except BaseException:
         roll_back(connection)
@@ -121,16 +120,10 @@ def _attempt(
     return pieces
 
 
-def check_history(connection: psycopg.Connection, log: ShardLog) -> None:
-    """Stop when the log no longer has what was committed to it: a failover or a restore took rows away.
-
-    Going on would bury them. A new life begins, and the next start reads on
-    from the log's own offsets, which brings them back.
-    """
-    position, chain = log.committed
-    if has_lost(connection, log.shard, position, chain):
-        begin_new_life(connection, log.owned)
-        raise HistoryLostError(log.shard, position, read_head(connection, log.shard).position)
+def read_again(connection: psycopg.Connection, log: ShardLog) -> None:
+    """Let a shard's memory be what is committed."""
+    shard = log.shard
+    log.reset(read_head(connection, shard), last_token(connection, shard), match_states(connection, shard))
 
 
 def _settled_there(connection: psycopg.Connection, works: Sequence[Work]) -> frozenset[OriginKey]:
@@ -144,7 +137,7 @@ def _settled_there(connection: psycopg.Connection, works: Sequence[Work]) -> fro
 
 
 def _without_the_refused(
-    works: Sequence[Work], connect: Connect, clock: Clock, counts: Counter[str], detail: str
+    works: Sequence[Work], session: Session, counts: Counter[str], detail: str
 ) -> list[Prepared]:
     """Bisect the input of the fold until the refused event is alone, and make it a dead letter."""
     pieces: list[Prepared] = []
@@ -160,5 +153,5 @@ def _without_the_refused(
                 raise StorageRefusesError(counts[_REFUSALS], detail)
             parts = [first.refused(letters.REFUSED_BY_STORAGE, detail)]
         for part in parts:
-            pieces += redo([part], connect, clock, counts, every_key=True)
+            pieces += redo([part], session, counts, every_key=True)
     return pieces

@@ -6,8 +6,6 @@ transaction that finds no more of them opens the match.
 """
 
 import time
-from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 
 import psycopg
@@ -19,12 +17,12 @@ from schemas.letters import DeadLetter, Origin
 from schemas.validation import Rejection, parse
 from sinks.outages import Verdict, judge
 from sinks.prepared import KnownInLog, Prepared
-from sinks.redo import check_history
+from sinks.redo import Session, read_again
 from sinks.shard_log import ShardLog
 from sinks.transaction import copies_of
-from storage.append import Expectation, finish, lock_and_look_up, read_head, roll_back
+from storage.append import Expectation, finish, lock_and_look_up, roll_back
 from storage.images import rebuild
-from storage.parking import Waiting, leave, match_states, redriven_events, waiting_events
+from storage.parking import Waiting, leave, redriven_events, waiting_events
 from telemetry.log import Log
 
 # Of one transaction: 20 ms or so, which other matches of the shard have to wait.
@@ -36,9 +34,7 @@ WAITED = "release.waited"
 _log = Log("committer")
 
 
-def release_some(
-    log: ShardLog, connect: Callable[[], psycopg.Connection], clock: Callable[[], datetime]
-) -> Prepared | None:
+def release_some(log: ShardLog, session: Session) -> Prepared | None:
     """Commit the next parked events of a match that is being released; None when there is none, or an outage.
 
     Nothing may be folded ahead meanwhile. Raises StaleFenceError,
@@ -47,7 +43,7 @@ def release_some(
     most, refusal = MOST_AT_ONCE, ""
     while True:
         try:
-            return _attempt(log, connect(), clock, most, refusal)
+            return _attempt(log, session, most, refusal)
         except psycopg.Error as error:
             log.is_stale = True
             verdict = judge(error)
@@ -62,11 +58,10 @@ def release_some(
             return None
 
 
-def _attempt(
-    log: ShardLog, connection: psycopg.Connection, clock: Callable[[], datetime], most: int, refusal: str
-) -> Prepared | None:
-    check_history(connection, log)
-    log.reset(read_head(connection, log.shard), match_states(connection, log.shard))
+def _attempt(log: ShardLog, session: Session, most: int, refusal: str) -> Prepared | None:
+    connection = session.connect()
+    session.prove(connection)
+    read_again(connection, log)
     if not log.releasing:
         return None
     match = min(log.releasing)
@@ -81,7 +76,7 @@ def _attempt(
     found = lock_and_look_up(connection, expected, keys)
     try:
         leave(connection, waiting)
-        now = clock()
+        now = session.clock()
         is_last = not redriven and len(waiting) < most
         piece = log.release(match, events, KnownInLog(found), now, is_last)
     except BaseException:

@@ -34,6 +34,7 @@ from storage.copy_rows import (
     microseconds,
     microseconds_of,
 )
+from storage.history import Committed, CommitToken, next_token
 from storage.images import Rebuilt
 from storage.parking import OPEN, PARKED, RELEASING
 
@@ -92,6 +93,7 @@ class ShardLog:
         self,
         owned: Ownership,
         head: Head,
+        token: CommitToken,
         states: Mapping[str, str],
         offsets: Mapping[int, int],
         topics: Mapping[str, int],
@@ -103,7 +105,7 @@ class ShardLog:
         self.waiting_raw = 0  # pieces handed over unfolded; while there are any, nothing is folded ahead
         self.pending = 0  # pieces not yet committed
         self.is_stale = False  # what was folded ahead did not come true: reset before the next piece
-        self.committed = (head.position, head.chain)
+        self.committed = Committed(head.position, head.chain, token)
         self.committed_offsets = dict(offsets)
         self.checkpointed_at = datetime.min.replace(tzinfo=UTC)
         self.checkpointed_offsets = dict(offsets)
@@ -111,10 +113,11 @@ class ShardLog:
         self._image_every = image_every
         self._recent = RecentKeys()
         self._matches: dict[str, _Match] = {}
-        self.reset(head, states)
+        self.reset(head, token, states)
 
-    def reset(self, head: Head, states: Mapping[str, str]) -> None:
+    def reset(self, head: Head, token: CommitToken, states: Mapping[str, str]) -> None:
         """Forget everything that is not committed; `states` are the committed ones of parked matches."""
+        self._token = token
         self.position = head.position
         self.chain = head.chain
         self._appended_at_us = head.appended_at_us
@@ -224,6 +227,7 @@ class ShardLog:
         touched: dict[str, _Match] = {}
         for topic, batch in events:
             self._take(piece, _Place(batch, topic, known.settled), known, touched, {})
+            piece.left += [(topic, batch.partition, offset) for offset in batch.offsets()]
         if is_last:
             del self._parked[match]
             piece.controls.append(ControlRow(self.shard, match, "opened", OPEN, "", "", None, None))
@@ -238,6 +242,8 @@ class ShardLog:
 
     def _end(self, piece: Prepared, touched: Mapping[str, _Match]) -> None:
         self.position, self.chain = piece.position, piece.chain
+        if not piece.rows and (held := piece.without_events):
+            self._token = piece.token = next_token(self._token, held)
         piece.next_offsets = dict(self._next_offsets)
         self._save_images(piece, touched)
 

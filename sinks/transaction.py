@@ -18,13 +18,16 @@ from storage.copy_rows import (
     COPY_LETTERS,
     COPY_MATCHES,
     COPY_PARKED,
+    COPY_TOKENS,
     Checkpoint,
+    TokenRow,
     checkpoint_rows,
     control_rows,
     image_rows,
     letter_rows,
     match_rows,
     parked_rows,
+    token_rows,
 )
 from storage.simple_query import CopyIn
 
@@ -84,12 +87,14 @@ def expectations(works: Sequence[Work]) -> list[Expectation]:
 
 def copies_of(pieces: Sequence[Prepared], checkpoints: Sequence[Checkpoint], now: datetime) -> list[CopyIn]:
     """The COPY statements that store these pieces; empty ones are left out."""
+    tokens = [TokenRow(p.shard, *p.token) for p in pieces if p.token is not None]
     copies = [
         CopyIn(COPY_MATCHES, match_rows([m for p in pieces for m in p.matches])),
         CopyIn(COPY_EVENTS, b"".join([row for p in pieces for row in p.rows])),
         CopyIn(COPY_LETTERS, letter_rows([letter for p in pieces for letter in p.letters], now)),
         CopyIn(COPY_PARKED, parked_rows([row for p in pieces for row in p.parked], now)),
         CopyIn(COPY_CONTROLS, control_rows([row for p in pieces for row in p.controls], now)),
+        CopyIn(COPY_TOKENS, token_rows(tokens)),
         CopyIn(COPY_IMAGES, image_rows([i for p in pieces for i in p.images], now)),
         CopyIn(COPY_CHECKPOINTS, checkpoint_rows(checkpoints, now)),
     ]

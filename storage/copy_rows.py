@@ -33,6 +33,7 @@ COPY_PARKED = (
     b"COPY parked (shard, match, topic, source_offset, importance, language, original, parked_at)"
     b" FROM STDIN (FORMAT BINARY)"
 )
+COPY_TOKENS = b"COPY commit_tokens (shard, number, token) FROM STDIN (FORMAT BINARY)"
 
 # Fields, then each field's length in front of its value, as COPY BINARY wants
 # it; match and payload follow with theirs.
@@ -146,6 +147,14 @@ class ParkedRow(NamedTuple):
     original: bytes
 
 
+class TokenRow(NamedTuple):
+    """One row of `commit_tokens`."""
+
+    shard: int
+    number: int
+    token: bytes
+
+
 def _field(value: bytes | None) -> bytes:
     return _NULL if value is None else _LENGTH(len(value)) + value
 
@@ -205,6 +214,10 @@ def checkpoint_rows(checkpoints: Sequence[Checkpoint], saved_at: datetime) -> by
             for c in checkpoints
         ]
     )
+
+
+def token_rows(tokens: Sequence[TokenRow]) -> bytes:
+    return b"".join([_FIELDS(3) + _INT2(2, t.shard) + _INT8(8, t.number) + _field(t.token) for t in tokens])
 
 
 def letter_rows(letters: Sequence[PlacedLetter], rejected_at: datetime) -> bytes:

@@ -26,6 +26,7 @@ WITH old AS (SELECT shard, generation, base_position FROM delivery_shards)
 UPDATE delivery_shards AS d
 SET
     fence = gen_random_uuid(),
+    timeline = current_timeline(),
     generation = greatest(
         d.generation + 1,
         (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint,

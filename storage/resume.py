@@ -91,6 +91,19 @@ INSERT INTO dead_letters (topic, partition, source_offset, reason, detail, origi
 SELECT %(topic)s, locked.shard, %(first)s - 1, %(reason)s, %(detail)s, '', %(now)s
 FROM (SELECT d.shard FROM delivery_shards AS d WHERE d.shard = %(shard)s FOR UPDATE) AS locked
 ON CONFLICT (topic, partition, source_offset) DO NOTHING
+RETURNING letter
+"""
+
+# Like every commit without events it leaves a token, or a failover would take it unseen.
+_LEAVE = """
+INSERT INTO commit_tokens (shard, number, token)
+SELECT
+    %(shard)s, coalesce(max(l.number), 0) + 1,
+    md5(coalesce(max(l.token::text), '') || %(detail)s || %(topic)s::text)::uuid
+FROM (
+    SELECT t.number, t.token FROM commit_tokens AS t
+    WHERE t.shard = %(shard)s ORDER BY t.number DESC LIMIT 1
+) AS l
 """
 
 _PRUNE = """
@@ -153,7 +166,10 @@ def note_removed(
         f"offsets {following} to {first - 1} ({first - following} records) left Kafka before they were read"
     )
     said = {"topic": topic, "shard": shard, "first": first, "detail": detail, "now": now}
-    connection.execute(_NOTE_REMOVED, {**said, "reason": letters.REMOVED_UNREAD})
+    with connection.transaction():
+        noted = connection.execute(_NOTE_REMOVED, {**said, "reason": letters.REMOVED_UNREAD})
+        if noted.fetchone() is not None:
+            connection.execute(_LEAVE, said)
 
 
 def by_name(offsets: Mapping[int, int], numbers: Mapping[str, int]) -> dict[str, int]:

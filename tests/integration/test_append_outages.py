@@ -70,7 +70,7 @@ def test_rows_that_the_database_lost_are_missed_also_where_nothing_is_written(
     database.execute("DELETE FROM events WHERE shard = %s AND position > 7", (SHARD,))
     (fatal,) = eventually(lambda: writer.fatal, timedelta(seconds=30))
     assert isinstance(fatal, HistoryLostError)
-    assert (fatal.committed, fatal.head) == (10, 7)
+    assert [(loss.shard, loss.committed, loss.head) for loss in fatal.losses] == [(SHARD, 10, 7)]
 
 
 def test_rows_that_the_database_lost_are_not_buried(

@@ -171,12 +171,12 @@ def test_a_snapshot_ahead_of_the_log_begins_a_new_life(
     """History that was lost must not be continued under its old name."""
     writer = new_writer()
     writer.write(a_pass("p1"), a_pass("p2"))
-    position, chain = writer.committer.drain(SHARD)
+    committed = writer.committer.drain(SHARD)
 
     before = generation_of(database)
-    writer.committer.own(SHARD, (position, chain))
+    writer.committer.own(SHARD, committed)
     assert generation_of(database) == before
-    writer.committer.own(SHARD, (position + 1, chain))
+    writer.committer.own(SHARD, committed._replace(position=committed.position + 1))
     assert generation_of(database) > before
 
 
