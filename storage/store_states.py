@@ -33,7 +33,8 @@ _MOST_TOPICS = 64
 _MOST_FINGERPRINTS = 250_000  # of a ring in memory; its snapshot has 4,000
 _FINGERPRINT_BYTES = 8
 _CHAIN_BYTES = 16
-_TOKEN_BYTES = range(8, 65)  # of a commit: its number, and a hash
+# Of a commit: its number, then its token. Not from storage.history, which loads a client of Postgres.
+_NUMBER_BYTES, _TOKEN_BYTES = 8, 16
 # Of a state that was put aside: enough to look at what somebody wanted, not what a disk is filled with.
 _KEPT_BYTES = 1024 * 1024
 _KEPT_STATES = 100
@@ -211,10 +212,15 @@ def _place_in_log(value: object) -> str:
         case (1, position, bytes(chain)) if _is_bigint(position, 0) and len(chain) == _CHAIN_BYTES:
             return ""
         case (2, position, bytes(chain), bytes(token)) if (
-            _is_bigint(position, 0) and len(chain) == _CHAIN_BYTES and len(token) in _TOKEN_BYTES
+            _is_bigint(position, 0) and len(chain) == _CHAIN_BYTES and _is_commit(token)
         ):
             return ""
     return "it is no place in the log"
+
+
+def _is_commit(token: bytes) -> bool:
+    number = int.from_bytes(token[:_NUMBER_BYTES], "big")
+    return len(token) == _NUMBER_BYTES + _TOKEN_BYTES and number <= _LARGEST
 
 
 def _ring(value: object) -> str:

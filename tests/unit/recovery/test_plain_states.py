@@ -14,6 +14,7 @@ from dataflows.dedupe import FingerprintRing
 from schemas.batch import EventBatch, event_of
 from schemas.raw import RAW_TOPICS
 from settings import ROOT
+from storage.history import NO_TOKEN
 from storage.plain_pickle import NotPlainError, load_plain
 from storage.store_states import APPEND_STEP, DEDUPE_STEP, READ_STEP, read_state
 from tests.event_builders import a_pass
@@ -148,7 +149,8 @@ def test_what_bytewax_writes_of_builtins_is_read_as_it_was(value: object) -> Non
         (APPEND_STEP, (2, 7, CHAIN)),
         (APPEND_STEP, (2, 7, CHAIN, "token")),
         (APPEND_STEP, (2, 7, CHAIN, b"short")),
-        (APPEND_STEP, (2, 7, CHAIN, bytes(65))),
+        (APPEND_STEP, (2, 7, CHAIN, bytes(25))),
+        (APPEND_STEP, (2, 7, CHAIN, b"\xff" * 24)),
         (APPEND_STEP, (9, 7, CHAIN)),
         (APPEND_STEP, (1, True, CHAIN)),
         (APPEND_STEP, 7),
@@ -170,6 +172,6 @@ def test_what_the_steps_themselves_write_is_read() -> None:
         (DEDUPE_STEP, state),
         (READ_STEP, dict.fromkeys(RAW_TOPICS, OFFSET_BEGINNING)),
         (APPEND_STEP, (1, 7, CHAIN)),
-        (APPEND_STEP, (2, 7, CHAIN, bytes(24))),
+        (APPEND_STEP, (2, 7, CHAIN, (7).to_bytes(8, "big") + NO_TOKEN.token)),
     ):
         assert read_state(step, pickle.dumps(written)) == written
