@@ -1,13 +1,17 @@
 """What an event's own fields say of its importance and its language. Pure.
 
 What changes here changes what the log holds of the same record, and the
-audit computes it again: so it takes another FOLD_VERSION (schemas/fold.py).
+audit computes it again. So on a log that has events already it takes another
+FOLD_VERSION (schemas/fold.py), and that number in WEIGHED_SINCE: of rows from
+before, the audit takes what they say. Events that wait in parked matches were
+weighed when they were parked: release those first.
 """
 
 import unicodedata
 
 from schemas.raw import RawEvent, SocialEvent, source_of
 
+WEIGHED_SINCE = 1  # the first FOLD_VERSION whose rows these rules have weighed
 UNKNOWN_LANGUAGE = "und"
 
 # 0 (a reading) to 9 (a goal): what is shed first and shown largest. Any
@@ -50,10 +54,10 @@ _LETTERS_LOOKED_AT = 40
 
 def importance_of(event: RawEvent) -> int:
     """How much the event matters to a fan, 0 to 9."""
-    known = IMPORTANCE.get(event.type)
-    if known is not None:
-        return known
-    return _OF_SOURCE.get(source_of(event), _DEFAULT_IMPORTANCE)
+    importance = IMPORTANCE.get(event.type)
+    if importance is None:
+        importance = _OF_SOURCE.get(source_of(event), _DEFAULT_IMPORTANCE)
+    return importance
 
 
 def language_of(event: RawEvent) -> str:

@@ -20,7 +20,7 @@ from schemas.image import MatchImage, decode_image
 from schemas.live import LiveEvent, decode_live
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, DerivedRecord, source_of
-from schemas.weight import importance_of, language_of
+from schemas.weight import WEIGHED_SINCE, importance_of, language_of
 from storage.audit_reads import ImageRow, LogRow, ShardRow
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -156,8 +156,7 @@ class LogCheck:
                 live.event,
                 row.event_key.hex(),
                 self._appended,
-                importance_of(live.event),
-                language_of(live.event),
+                *_weight_of(live, row.fold_version),
             )
         except FOLD_ERRORS as error:
             self._tell(row, "fold", "a record that can be folded", f"{type(error).__name__}: {error}")
@@ -230,6 +229,13 @@ class LogCheck:
     def _tell(self, row: LogRow, what: str, expected: object, found: object) -> None:
         where = f"shard {self._shard} position {row.position} ({row.match} seq {row.seq})"
         self._findings.add(what, where, expected, found, row.match)
+
+
+def _weight_of(live: LiveEvent, fold_version: int) -> tuple[int, str]:
+    """Computed anew, unless the row is from before the rules of now."""
+    if fold_version < WEIGHED_SINCE:
+        return live.importance, live.language
+    return importance_of(live.event), language_of(live.event)
 
 
 def _instant(microseconds: int) -> datetime:
