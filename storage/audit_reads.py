@@ -105,15 +105,6 @@ class MatchRow(NamedTuple):
     is_retired: bool
 
 
-class ToldRow(NamedTuple):
-    """A control record that a lane obeyed."""
-
-    topic: int
-    source_offset: int
-    match: str
-    kind: str
-
-
 class ControlState(NamedTuple):
     """How a row of `controls` leaves its match."""
 
@@ -121,7 +112,8 @@ class ControlState(NamedTuple):
     match: str
     kind: str
     state: str
-    is_told: bool  # by a record; else the lane's own
+    topic: int | None  # of the record that told it; None: the lane's own
+    source_offset: int
 
 
 _SHARDS = """
@@ -203,14 +195,10 @@ FROM parked WHERE shard = %s AND parked > %s
 ORDER BY parked LIMIT %s
 """
 
-_TOLD = """
-SELECT topic, source_offset, match, kind FROM controls
-WHERE shard = %s AND topic IS NOT NULL ORDER BY control
+_CONTROLS = """
+SELECT control, match, kind, state, topic, coalesce(source_offset, -1)
+FROM controls WHERE shard = %s ORDER BY control
 """
-
-_CONTROLS = (
-    "SELECT control, match, kind, state, topic IS NOT NULL FROM controls WHERE shard = %s ORDER BY control"
-)
 
 _REDRIVEN = """
 SELECT t.topic, a.source_offset FROM letter_actions AS a
@@ -321,10 +309,6 @@ class AuditReads:
             if len(rows) < _CHUNK_ROWS:
                 return
             after = rows[-1].parked
-
-    def told(self, shard: int) -> list[ToldRow]:
-        """The control records that a shard's lanes obeyed."""
-        return [ToldRow._make(row) for row in self._select(_TOLD, shard)]
 
     def controls(self, shard: int) -> list[ControlState]:
         """What parked and opened the matches of a shard, in the order in which it was done."""

@@ -141,8 +141,9 @@ class Comparison:
         """The raw records of a shard's partitions, and the ledger's of its matches."""
         reads = self._servers.log
         retired = reads.retired_matches(shard)
-        check_controls(shard, reads.controls(shard), self._findings)
-        parking = Parking(reads.parked(shard), reads.told(shard), reads.parked_matches(shard))
+        controls = reads.controls(shard)
+        check_controls(shard, controls, self._findings)
+        parking = Parking(reads.parked(shard), controls, reads.parked_matches(shard))
         records = ShardRecords(
             shard,
             self._scope.shards,

@@ -8,7 +8,7 @@ from schemas.control import PARK, RELEASE
 from schemas.identity import key_of
 from schemas.validation import Rejection, parse
 from schemas.weight import importance_of, language_of
-from storage.audit_reads import ControlState, ParkedRow, ToldRow
+from storage.audit_reads import ControlState, ParkedRow
 from storage.parking import OPEN, PARKED, RELEASING
 
 # A lane's own control: the last parked event is in the log, and the match goes on.
@@ -21,11 +21,14 @@ class Parking:
     """Parked events and obeyed controls by origin; those whose record is found are taken out."""
 
     def __init__(
-        self, parked: Iterable[ParkedRow] = (), told: Iterable[ToldRow] = (), closed: Iterable[str] = ()
+        self,
+        parked: Iterable[ParkedRow] = (),
+        controls: Iterable[ControlState] = (),
+        closed: Iterable[str] = (),
     ) -> None:
         """`closed`: the matches that are parked or being released."""
         self._parked = {(row.topic, row.source_offset): row for row in parked}
-        self._told = {(row.topic, row.source_offset): row for row in told}
+        self._told = {(row.topic, row.source_offset): row for row in controls if row.topic is not None}
         parked_now = set(closed)
         self._stuck = [row for row in self._parked.values() if row.match not in parked_now]
         self.keys: set[bytes] = set()
@@ -42,7 +45,7 @@ class Parking:
     def take_event(self, place: Place) -> ParkedRow | None:
         return self._parked.pop(place, None) if self._parked else None
 
-    def take_control(self, place: Place) -> ToldRow | None:
+    def take_control(self, place: Place) -> ControlState | None:
         return self._told.pop(place, None)
 
     def check_matches(self, findings: Findings) -> None:
@@ -84,11 +87,12 @@ def check_controls(shard: int, controls: Iterable[ControlState], findings: Findi
 
 def _following(control: ControlState, before: str) -> str:
     """The state behind a control; "" for one that no lane writes then."""
-    if control.is_told and control.kind == PARK:
+    is_told = control.topic is not None
+    if is_told and control.kind == PARK:
         return PARKED
-    if control.is_told and control.kind == RELEASE:
+    if is_told and control.kind == RELEASE:
         return OPEN if before == OPEN else RELEASING
-    return OPEN if not control.is_told and control.kind == OPENED and before == RELEASING else ""
+    return OPEN if not is_told and control.kind == OPENED and before == RELEASING else ""
 
 
 def _where(row: ParkedRow) -> str:

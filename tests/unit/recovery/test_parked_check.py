@@ -13,7 +13,7 @@ from recovery.audit.tally import Tallies, TopicTally
 from schemas.control import CONTROL_TOPIC, PARK, ControlRecord, encode_control
 from schemas.identity import key_of
 from schemas.weight import importance_of
-from storage.audit_reads import ControlState, ParkedRow, ToldRow
+from storage.audit_reads import ControlState, ParkedRow
 from tests.event_builders import KICK_OFF, MATCH, a_pass, a_translation, encoded
 
 WEIGHT = (importance_of(a_translation()), "und")
@@ -40,7 +40,7 @@ def _parked(offset: int, value: bytes) -> ParkedRow:
 
 def test_events_that_wait_and_controls_that_were_obeyed_add_up() -> None:
     waits = encoded(a_translation())
-    parking = Parking([_parked(5, waits)], [ToldRow(NUMBER, 4, MATCH, PARK)], [MATCH])
+    parking = Parking([_parked(5, waits)], [ControlState(1, MATCH, PARK, "parked", NUMBER, 4)], [MATCH])
     assert parking.keys == {key_of(a_translation())}
     counts, tally = _audit(parking, [(4, CONTROL), (5, waits)])
     assert counts == {}
@@ -55,7 +55,9 @@ def test_a_control_that_nobody_obeyed_is_unaccounted() -> None:
 def test_what_waits_must_be_its_record_in_kafka() -> None:
     parking = Parking([_parked(5, encoded(a_pass("other")))], [], [MATCH])
     assert _audit(parking, [(5, encoded(a_pass()))], "broadcast-events")[0] == {"parked": 1}
-    parking = Parking([_parked(6, encoded(a_pass()))], [ToldRow(NUMBER, 7, MATCH, PARK)], [MATCH])
+    parking = Parking(
+        [_parked(6, encoded(a_pass()))], [ControlState(1, MATCH, PARK, "parked", NUMBER, 7)], [MATCH]
+    )
     assert _audit(parking, [], "broadcast-events")[0] == {"parked": 2}
 
 
@@ -75,7 +77,7 @@ def test_an_event_that_waits_has_the_weight_that_its_record_has() -> None:
 def _controls(*rows: tuple[str, str, bool]) -> int:
     findings = Findings(9)
     states = [
-        ControlState(number, MATCH, kind, state, is_told)
+        ControlState(number, MATCH, kind, state, NUMBER if is_told else None, number)
         for number, (kind, state, is_told) in enumerate(rows)
     ]
     check_controls(0, states, findings)
