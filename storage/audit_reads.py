@@ -6,7 +6,7 @@ memory needed does not grow with the log.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -91,16 +91,29 @@ class ParkedRow(NamedTuple):
     topic: int
     source_offset: int
     match: str
+    importance: int
+    language: str
     original: bytes
 
 
-class ToldRow(NamedTuple):
-    """A control record that a lane obeyed."""
+class MatchRow(NamedTuple):
+    """A row of `matches`."""
 
-    topic: int
-    source_offset: int
+    match: str
+    bucket: date
+    fold_version: int
+    is_retired: bool
+
+
+class ControlState(NamedTuple):
+    """How a row of `controls` leaves its match."""
+
+    control: int
     match: str
     kind: str
+    state: str
+    topic: int | None  # of the record that told it; None: the lane's own
+    source_offset: int
 
 
 _SHARDS = """
@@ -130,6 +143,8 @@ _TOPICS = "SELECT topic, name, cluster_id, topic_id FROM topics"
 
 _RETIRED = "SELECT match FROM matches WHERE shard = %s AND retired_at IS NOT NULL"
 
+_MATCHES = "SELECT match, bucket, fold_version, retired_at IS NOT NULL FROM matches WHERE shard = %s"
+
 _ROWS = """
 SELECT
     position, match, seq, event_key, int8send(body_hash), chain, topic, source_offset,
@@ -155,6 +170,18 @@ WHERE d.partition = %s AND d.letter > %s AND NOT (
 ORDER BY d.letter LIMIT %s
 """
 
+# What a redrive has sent, and what somebody has discarded, is settled.
+_REFUSED_BY_FOLD = """
+SELECT d.letter, d.topic, d.source_offset, d.reason, d.match, d.original
+FROM dead_letters AS d
+LEFT JOIN letter_states AS s ON d.letter = s.letter
+WHERE
+    d.partition = %s AND d.letter > %s
+    AND d.reason IN ('fold_failed', 'image_full')
+    AND coalesce(s.state, 'corrected') = 'corrected'
+ORDER BY d.letter LIMIT %s
+"""
+
 _LAST_LETTERS = """
 SELECT t.name, d.partition, max(d.letter) FROM dead_letters AS d
 INNER JOIN topics AS t ON d.topic = t.topic GROUP BY t.name, d.partition
@@ -163,14 +190,14 @@ INNER JOIN topics AS t ON d.topic = t.topic GROUP BY t.name, d.partition
 _HAS_LETTER = "SELECT 1 FROM dead_letters WHERE letter = %s AND rejected_at = %s"
 
 _PARKED = """
-SELECT parked, topic, source_offset, match, original
+SELECT parked, topic, source_offset, match, importance, language, original
 FROM parked WHERE shard = %s AND parked > %s
 ORDER BY parked LIMIT %s
 """
 
-_TOLD = """
-SELECT topic, source_offset, match, kind FROM controls
-WHERE shard = %s AND topic IS NOT NULL ORDER BY control
+_CONTROLS = """
+SELECT control, match, kind, state, topic, coalesce(source_offset, -1)
+FROM controls WHERE shard = %s ORDER BY control
 """
 
 _REDRIVEN = """
@@ -247,11 +274,27 @@ class AuditReads:
                 return
             after = until
 
+    def matches(self, shard: int) -> list[MatchRow]:
+        """The matches that the table has in a shard."""
+        return [MatchRow._make(row) for row in self._select(_MATCHES, shard)]
+
+    def chain_at(self, shard: int, position: int) -> bytes | None:
+        """The chain of a row; None when there is no row."""
+        found = self._select(_CHAIN_AT, {"shard": shard, "position": position})
+        return found[0][1] if found else None
+
     def letters(self, shard: int) -> Iterator[LetterRow]:
         """The dead letters that came from a shard's partition."""
+        return self._letters(_LETTERS, shard)
+
+    def refused_by_fold(self, shard: int) -> Iterator[LetterRow]:
+        """Those of them that the fold refused, and that wait."""
+        return self._letters(_REFUSED_BY_FOLD, shard)
+
+    def _letters(self, query: str, shard: int) -> Iterator[LetterRow]:
         after = 0
         while True:
-            rows = [LetterRow._make(row) for row in self._select(_LETTERS, shard, after, _CHUNK_LETTERS)]
+            rows = [LetterRow._make(row) for row in self._select(query, shard, after, _CHUNK_LETTERS)]
             yield from rows
             if len(rows) < _CHUNK_LETTERS:
                 return
@@ -267,9 +310,9 @@ class AuditReads:
                 return
             after = rows[-1].parked
 
-    def told(self, shard: int) -> list[ToldRow]:
-        """The control records that a shard's lanes obeyed."""
-        return [ToldRow._make(row) for row in self._select(_TOLD, shard)]
+    def controls(self, shard: int) -> list[ControlState]:
+        """What parked and opened the matches of a shard, in the order in which it was done."""
+        return [ControlState._make(row) for row in self._select(_CONTROLS, shard)]
 
     def redriven(self, shard: int) -> set[tuple[int, int]]:
         """Topic number and offset of the records that redrives wrote."""
@@ -279,9 +322,11 @@ class AuditReads:
         """The matches of a shard that are parked or being released."""
         return match_states(self._snapshot, shard)
 
-    def _select(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+    def _select(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """By position, or by name where the one argument is a mapping."""
+        by_name = arguments[0] if arguments and isinstance(arguments[0], dict) else None
         with self._snapshot.cursor(binary=True) as cursor:
-            return cursor.execute(query, arguments).fetchall()
+            return cursor.execute(query, by_name or arguments).fetchall()
 
     # As it is now, not as of the snapshot.
 

@@ -27,6 +27,8 @@ _FIRST_EPOCH = 1  # where Bytewax starts in an empty store
 # Bytewax makes all partitions of a store within milliseconds.
 _MADE_WITHIN = timedelta(minutes=1)
 _LOOKS = 3
+# A thousand flow epochs a second for as long as there are stadiums.
+_LARGEST_NUMBER = 2**53
 
 _PARTS = "SELECT part_index, part_count, created_at FROM parts"
 _EXECUTIONS = "SELECT ex_num, worker_count, resume_epoch FROM exs"
@@ -123,6 +125,7 @@ class _Read:
         if max(self.made) - min(self.made) > _MADE_WITHIN:
             raise StoreMixedError(self.directory, "its partitions were made at different times")
         last = max(self.executions.values(), default=None)
+        self._check_numbers()
         self._check_executions(last)
         store = Store(
             self.files, last, _furthest(last, self.frontiers), max(self.commits.values(), default=0)
@@ -135,6 +138,16 @@ class _Read:
             )
             raise StoreMixedError(self.directory, reason)
         return store
+
+    def _check_numbers(self) -> None:
+        """Bytewax counts on from what it finds: at the end of its range each start would fail."""
+        numbers = [
+            *(number for execution in self.executions.values() for number in execution),
+            *(number for frontier in self.frontiers for number in frontier),
+            *self.commits.values(),
+        ]
+        if max(numbers, default=0) > _LARGEST_NUMBER:
+            raise StoreDamagedError(self.directory, f"it counts up to {max(numbers):,}")
 
     def _check_executions(self, last: Execution | None) -> None:
         """Every frontier is of an execution that began in this store."""

@@ -3,18 +3,13 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from storage.plain_pickle import LONGEST_BYTES, NotPlainError, load_plain
 from storage.recovery_store import Store
-from storage.store_errors import StoreDamagedError
 from storage.store_file import StoreFile
-
-# A test pins these ids; the states of other flows are only counted.
-READ_STEP = "enrich.read"
-APPEND_STEP = "enrich.append"
-_APPEND_VERSIONS = (1, 2)
+from storage.store_states import APPEND_STEP, READ_STEP, read_state, refuse_foreign
 
 _TOTALS = """
 SELECT step_id, count(*), coalesce(sum(snap_epoch >= ?), 0), max(created_at) FROM snaps GROUP BY step_id
@@ -60,7 +55,12 @@ class Contents(msgspec.Struct, kw_only=True):
 
 
 def read_contents(directory: Path, store: Store) -> Contents:
-    """Read what a resume of the store would load; raise StoreDamagedError for a state nobody here wrote."""
+    """Read what a resume of the store would load; raise StateForeignError for a state nobody here wrote.
+
+    Of every row, also of those that a resume would not load: `rewind` may
+    come back to them.
+    """
+    refuse_foreign(directory, store)
     epoch = store.resume_epoch
     found = Contents(rows=0, unclosed_rows=0, steps=[], offsets={}, places={}, written_at=None)
     steps: dict[str, StepSize] = {}
@@ -74,8 +74,9 @@ def read_contents(directory: Path, store: Store) -> Contents:
                 found.written_at = max(found.written_at or at, at)
             for step, key, snapped, is_gone, size in file.rows(_NEWEST, (str, str, int, int, int), epoch):
                 _count(steps.setdefault(step, StepSize(step=step)), key, bool(is_gone), size)
-                if not is_gone:
-                    _note(found, directory, file, step, key, snapped, size)
+                if not is_gone and step in (READ_STEP, APPEND_STEP):
+                    for (data,) in file.rows(_STATE, (bytes,), step, key, snapped):
+                        _note(found, step, key, read_state(step, data))
     found.steps = sorted(steps.values(), key=lambda step: step.step)
     return found
 
@@ -90,40 +91,14 @@ def _count(step: StepSize, key: str, is_gone: bool, size: int) -> None:
         step.largest_key, step.largest_bytes = key, size
 
 
-def _note(
-    found: Contents, directory: Path, file: StoreFile, step: str, key: str, snapped: int, size: int
-) -> None:
-    """Unpickle the states that say where reading and the log were; the others are only counted."""
-    if step not in (READ_STEP, APPEND_STEP):
-        return
-    if size > LONGEST_BYTES:
-        raise StoreDamagedError(directory, f"{file.path.name}: state {key!r} of {step} has {size:,} bytes")
-    for (data,) in file.rows(_STATE, (bytes,), step, key, snapped):
-        try:
-            value = load_plain(data)
-            if step == READ_STEP:
-                found.offsets[key] = _offsets(value)
-            else:
-                found.places[key] = _place(value)
-        except NotPlainError as error:
-            reason = f"{file.path.name}: state {key!r} of {step} cannot be read: {error}"
-            raise StoreDamagedError(directory, reason) from error
-
-
-def _offsets(value: object) -> dict[str, int]:
-    if not isinstance(value, dict) or not all(
-        isinstance(topic, str) and type(offset) is int for topic, offset in value.items()
-    ):
-        raise NotPlainError("it is no mapping of topics to offsets")
-    # Below zero: where a topic begins, and nothing of it was read.
-    return {topic: offset for topic, offset in sorted(value.items()) if offset >= 0}
-
-
-def _place(value: object) -> Place:
-    match value:
-        case (int(version), int(position), bytes(chain), *_) if version in _APPEND_VERSIONS and position >= 0:
-            return Place(position, chain.hex())
-    raise NotPlainError("it is no place in the log")
+def _note(found: Contents, step: str, key: str, state: Any) -> None:
+    """The states that say where reading and the log were; the others are only counted."""
+    if step == READ_STEP:
+        # Below zero: where a topic begins, and nothing of it was read.
+        found.offsets[key] = {topic: offset for topic, offset in sorted(state.items()) if offset >= 0}
+    else:
+        _, position, chain, *_ = state
+        found.places[key] = Place(position, chain.hex())
 
 
 def age_seconds(contents: Contents, now: datetime) -> float | None:

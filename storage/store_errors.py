@@ -14,12 +14,12 @@ class StoreError(RuntimeError):
     remedy = f"Restore a copy of it (python -m recovery restore). {_DO_WITHOUT}"
 
     def __init__(self, directory: Path, reason: str) -> None:
-        super().__init__(_printable(f"{directory}: {reason}"))
+        super().__init__(printable(f"{directory}: {reason}"))
         self.directory = directory
-        self.reason = _printable(reason)
+        self.reason = printable(reason)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names out of a damaged file may hold what no terminal and no JSON can."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
@@ -44,6 +44,18 @@ class StoreIncompleteError(StoreDamagedError):
 
 class StoreMixedError(StoreDamagedError):
     """The files in the directory are from several stores, or from several moments of one."""
+
+
+class StateForeignError(StoreDamagedError):
+    """A state in the store is not what a step here writes: it is not run, whatever it is."""
+
+    remedy = (
+        "A lane puts such a state aside by itself when it starts, and does without it (python -m recovery"
+        " prepare --dry-run says so). Find out who could write to it; a backup that has one is of no use."
+    )
+
+    def __init__(self, directory: Path, what: str, reason: str) -> None:
+        super().__init__(directory, f"{what} cannot be read: {reason}")
 
 
 class StoreForeignError(StoreError):

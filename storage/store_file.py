@@ -27,16 +27,43 @@ _UNREADABLE = (
     "SQLITE_FULL",
 )
 
-# What the migrations of Bytewax 0.21 make, without the stamps.
-_COLUMNS = {
-    "parts": {"part_index", "part_count", "created_at"},
-    "exs": {"ex_num", "worker_count", "resume_epoch"},
-    "fronts": {"ex_num", "worker_index", "worker_frontier"},
-    "commits": {"part_index", "commit_epoch"},
-    "snaps": {"step_id", "state_key", "snap_epoch", "ser_change", "created_at"},
+# What the migrations of Bytewax 0.21.1 make, to the letter but for white space. Bytewax works on whatever
+# has these names: a view gives it rows that nobody stored, a trigger changes what it writes, a check or a
+# generated column fails each write.
+_SCHEMA = {
+    "parts": "created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,"
+    " part_index INTEGER PRIMARY KEY NOT NULL CHECK (part_index >= 0),"
+    " part_count INTEGER NOT NULL CHECK (part_count > 0),"
+    " CHECK (part_index < part_count)",
+    "exs": "created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,"
+    " ex_num INTEGER NOT NULL PRIMARY KEY,"
+    " worker_count INTEGER NOT NULL CHECK (worker_count > 0),"
+    " resume_epoch INTEGER NOT NULL",
+    "fronts": "created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,"
+    " ex_num INTEGER NOT NULL,"
+    " worker_index INTEGER NOT NULL CHECK (worker_index >= 0),"
+    " worker_frontier INTEGER NOT NULL,"
+    " PRIMARY KEY (ex_num, worker_index)",
+    "commits": "created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,"
+    " part_index INTEGER PRIMARY KEY NOT NULL,"
+    " commit_epoch INTEGER NOT NULL",
+    "snaps": "created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,"
+    " step_id TEXT NOT NULL,"
+    " state_key TEXT NOT NULL,"
+    " snap_epoch INTEGER NOT NULL,"
+    " ser_change BLOB,"
+    " PRIMARY KEY (step_id, state_key, snap_epoch)",
 }
-_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
-_TABLE_COLUMNS = "SELECT name FROM pragma_table_info(?)"
+_OBJECTS = {
+    ("table", name, name, f"CREATE TABLE {name} ( {columns} ) STRICT") for name, columns in _SCHEMA.items()
+} | {("index", f"sqlite_autoindex_{name}_1", name, "") for name in ("fronts", "snaps")}
+# Cut: a damaged file may hold anything there, and no text of ours is longer.
+_MASTER = """
+SELECT type, name, tbl_name, CASE WHEN length(sql) < 2000 THEN sql ELSE coalesce(substr(sql, 1, 80), '') END
+FROM sqlite_master LIMIT 100
+"""
+# A state has at most 64 MB (storage.plain_pickle); a longer value is never brought into memory.
+_LONGEST_VALUE = 128 * 1024 * 1024
 
 
 class StoreFile:
@@ -84,19 +111,27 @@ class StoreFile:
             raise StoreDamagedError(self._store, f"{self.path.name} is not a database of SQLite")
 
     def _begin(self) -> None:
-        """One snapshot for all that is read, of tables that are Bytewax's."""
+        """One snapshot for all that is read, of tables that are Bytewax's and of nothing besides."""
         connection = self._used()
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA mmap_size = 0")  # a file that is cut short under a map ends the process
         connection.execute("BEGIN" if self._mode == "ro" else "BEGIN IMMEDIATE")
-        tables = {row[0] for row in connection.execute(_TABLES)}
-        for table, columns in _COLUMNS.items():
-            there = {row[0] for row in connection.execute(_TABLE_COLUMNS, (table,))}
-            if table not in tables or not columns <= there:
-                raise StoreForeignError(
-                    self._store,
-                    f"{self.path.name} is a database of something else: no table {table!r} as Bytewax's",
-                )
+        there = {
+            (kind, name, of, " ".join(sql.split())) for kind, name, of, sql in connection.execute(_MASTER)
+        }
+        missing = _SCHEMA.keys() - {name for kind, name, _, _ in there if kind == "table"}
+        if missing:
+            raise StoreForeignError(
+                self._store,
+                f"{self.path.name} is a database of something else: no table {min(missing)!r} as Bytewax's",
+            )
+        strange = there - _OBJECTS
+        if strange or there != _OBJECTS:
+            kind, name, _, _ = min(strange or _OBJECTS - there)
+            raise self._damaged(f"its {kind} {name!r:.80} is not as Bytewax makes it")
 
     def check(self) -> None:
         """Have SQLite go through every page and index; raise StoreDamagedError."""

@@ -23,6 +23,7 @@ from schemas.live import encode_live
 from schemas.pack import pack
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE, DerivedRecord, RawEvent, source_of
+from schemas.weight import importance_of, language_of
 from settings import Settings
 from sources.topic_lives import Topics
 from storage.connect import connect
@@ -165,7 +166,9 @@ class LogBuilder:
         self._at += timedelta(milliseconds=7)
         shard, match = self._shards[origin.partition], entry.raw.match
         before = self._matches.get(match) or empty_image(match)
-        image, live = fold(before, entry.raw, entry.key.hex(), self._at, 1, "und")
+        image, live = fold(
+            before, entry.raw, entry.key.hex(), self._at, importance_of(entry.raw), language_of(entry.raw)
+        )
         payload = encode_live(live)
         self._matches[match] = image
         shard.position += 1

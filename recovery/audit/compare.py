@@ -1,20 +1,23 @@
 """The comparison itself: a shard at a time, rows beside the stream, then the raw records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 from recovery.audit.findings import Findings
 from recovery.audit.kafka_reads import TopicCut
 from recovery.audit.ledger import Ledger
 from recovery.audit.log_check import LogCheck
+from recovery.audit.matches_check import check_matches
 from recovery.audit.meter import Meter
 from recovery.audit.outlets import Outlets, ShardOutlets
-from recovery.audit.parked_check import Parking
+from recovery.audit.parked_check import Parking, check_controls
 from recovery.audit.raw_check import KnownLetter, RawCheck, ShardRecords, check_origins, remember
+from recovery.audit.refused_check import RefusedCheck
 from recovery.audit.servers import CannotRunError, Servers
 from recovery.audit.settle import number_lives
 from recovery.audit.stream_check import PackDamagedError, StreamCheck, read_entry
 from recovery.audit.tally import ShardProof, Tallies, TopicTally
+from schemas.letters import RETIRED_MATCH
 from schemas.outlets import outlet_topics
 from schemas.partitioning import partition_of
 from storage.audit_reads import ShardRow
@@ -83,6 +86,7 @@ class Comparison:
         self._meter.begin("comparing", rows + records)
         for shard in shards.values():
             self._compare(shard)
+        self._check_partitions()
         for tally in self.tallies.topics.values():
             if not tally.adds_up:
                 found = f"{tally.accounted} accounted for"
@@ -90,16 +94,25 @@ class Comparison:
         if self._ledger is not None:
             self._ledger.finish(self._findings)
 
+    def _check_partitions(self) -> None:
+        """A lane reads the partitions of its shards; what producers put beyond them, nobody reads."""
+        for name, partition, first, end in self._servers.kafka.beyond():
+            expected = f"no such partition: there are {self._scope.shards} shards"
+            found = f"{end - first} records, which no lane reads"
+            self._findings.add("partition", f"{name}[{partition}]", expected, found)
+
     def _compare(self, shard: ShardRow) -> None:
         key = stream_name(shard.shard, shard.generation)
         kept = self._scope.kept_at_least
+        redriven = self._servers.log.redriven(shard.shard)
         log = LogCheck(
             shard,
             self._scope.shards,
             self._names,
             self._findings,
             self.tallies,
-            self._servers.log.redriven(shard.shard),
+            redriven,
+            RefusedCheck(shard.shard, self._servers.log.refused_by_fold(shard.shard), redriven),
         )
         outlets = self._outlets.of(shard) if self._outlets else None
         stream = StreamCheck(key, shard, self._servers.streams.entries(key), kept, self._findings)
@@ -113,22 +126,31 @@ class Comparison:
             self._meter.advance(len(rows))
         stream.finish()
         log.finish()
+        seen = {match: state.seen for match, state in log.states.items()}
+        entries = self._servers.log.matches(shard.shard)
+        check_matches(shard, self._scope.shards, entries, seen, self._findings)
         self._check_top(shard, key)
-        self._compare_records(shard.shard, log, outlets)
+        self._compare_records(shard.shard, shard.base_position > 0, log, outlets)
         if outlets is not None:
             outlets.compare()
         self._prove(shard, log, stream)
 
-    def _compare_records(self, shard: int, log: LogCheck, outlets: ShardOutlets | None) -> None:
+    def _compare_records(
+        self, shard: int, has_dropped: bool, log: LogCheck, outlets: ShardOutlets | None
+    ) -> None:
         """The raw records of a shard's partitions, and the ledger's of its matches."""
         reads = self._servers.log
-        parking = Parking(reads.parked(shard), reads.told(shard), reads.parked_matches(shard))
+        retired = reads.retired_matches(shard)
+        controls = reads.controls(shard)
+        check_controls(shard, controls, self._findings)
+        parking = Parking(reads.parked(shard), controls, reads.parked_matches(shard))
         records = ShardRecords(
             shard,
             self._scope.shards,
             log.known,
-            self._letters(shard, outlets),
-            reads.retired_matches(shard),
+            self._letters(shard, outlets, retired),
+            # While nothing was dropped, whatever came of a retired match is there as a row or a letter.
+            retired if has_dropped else set(),
             parking,
         )
         for cut in self._cuts:
@@ -148,7 +170,9 @@ class Comparison:
         if self._ledger is not None:
             self._ledger.check_shard(shard, log.known, parking.keys, log.states, self._findings)
 
-    def _letters(self, shard: int, outlets: ShardOutlets | None) -> dict[tuple[int, int], KnownLetter]:
+    def _letters(
+        self, shard: int, outlets: ShardOutlets | None, retired: Set[str]
+    ) -> dict[tuple[int, int], KnownLetter]:
         found: dict[tuple[int, int], KnownLetter] = {}
         for row in self._servers.log.letters(shard):
             found[row.topic, row.source_offset] = remember(row)
@@ -157,6 +181,9 @@ class Comparison:
             if outlets is not None:
                 outlets.remember_letter(self._names.get(row.topic, ""), row)
             self._count_letter(shard, row.topic, row.source_offset, row.match)
+            if row.reason == RETIRED_MATCH and row.match not in retired:
+                where = f"dead letter {row.letter}"
+                self._findings.add("letter_reason", where, "a match that is retired", row.reason, row.match)
             if row.topic not in self._names:
                 where = f"dead letter {row.letter}"
                 self._findings.add("letter_topic", where, "a topic of the log", row.topic, row.match)

@@ -41,7 +41,7 @@ class TopicMissingError(RuntimeError):
 
 
 class ShardCountError(RuntimeError):
-    """A topic has another number of partitions than the installation has shards."""
+    """A topic has fewer partitions than the installation has shards."""
 
     def __init__(self, topic: str, found: int, wanted: int) -> None:
         super().__init__(f"topic {topic} has {found} partitions, TOUCHLINE_SHARDS is {wanted}")
@@ -131,7 +131,7 @@ class KafkaReads:
         for name in names:
             if name not in there:
                 raise TopicMissingError(name)
-            if len(there[name].partitions) != self._shards:
+            if len(there[name].partitions) < self._shards:
                 raise ShardCountError(name, len(there[name].partitions), self._shards)
         described = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=_ANSWER_SECONDS)
         firsts = self._offsets(names, _EARLIEST)
@@ -146,6 +146,17 @@ class KafkaReads:
             for name, topic in names.items()
         ]
 
+    def beyond(self) -> list[tuple[str, int, int, int]]:
+        """Partitions of the raw topics that no shard has: topic, partition, first offset, end."""
+        there = self._metadata().topics
+        places = [
+            (self._prefix + topic, partition)
+            for topic in RAW_TOPICS
+            for partition in range(self._shards, len(there[self._prefix + topic].partitions))
+        ]
+        firsts, ends = self._offsets_of(places, _EARLIEST), self._offsets_of(places, _LATEST)
+        return [(*place, firsts[place], ends[place]) for place in places]
+
     def ends(self) -> dict[tuple[str, int], int]:
         """(topic, partition) -> where it ends now; topics without prefix."""
         names = {self._prefix + topic: topic for topic in RAW_TOPICS}
@@ -153,8 +164,13 @@ class KafkaReads:
         return {(names[name], partition): end for (name, partition), end in now.items()}
 
     def _offsets(self, names: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
+        return self._offsets_of([(name, part) for name in names for part in range(self._shards)], which)
+
+    def _offsets_of(self, wanted: Iterable[tuple[str, int]], which: OffsetSpec) -> dict[tuple[str, int], int]:
         """One request for all partitions: asked one by one, eight shards took half a second."""
-        places = [TopicPartition(name, partition) for name in names for partition in range(self._shards)]
+        places = [TopicPartition(name, partition) for name, partition in wanted]
+        if not places:
+            return {}
         asked = dict.fromkeys(places, which)
         answers = self._admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
         return {(place.topic, place.partition): answers[place].result().offset for place in places}

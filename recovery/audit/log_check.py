@@ -11,6 +11,8 @@ import msgspec
 
 from recovery.audit.findings import Findings
 from recovery.audit.known_rows import KnownRows
+from recovery.audit.matches_check import Seen
+from recovery.audit.refused_check import FOLD_ERRORS, RefusedCheck
 from recovery.audit.tally import MatchTally, Tallies
 from schemas.fold import FOLD_VERSION, empty_image, fold
 from schemas.identity import body_hash, key_of, next_chain
@@ -18,6 +20,7 @@ from schemas.image import MatchImage, decode_image
 from schemas.live import LiveEvent, decode_live
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, DerivedRecord, source_of
+from schemas.weight import WEIGHED_SINCE, importance_of, language_of
 from storage.audit_reads import ImageRow, LogRow, ShardRow
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -27,12 +30,13 @@ _MICROSECOND = timedelta(microseconds=1)
 class MatchState:
     """A match while its rows go by."""
 
-    __slots__ = ("image", "last_offsets", "tally")
+    __slots__ = ("image", "last_offsets", "seen", "tally")
 
-    def __init__(self, tally: MatchTally) -> None:
+    def __init__(self, tally: MatchTally, first_at: datetime) -> None:
         self.image: MatchImage = empty_image(tally.match)
         self.last_offsets: dict[int, int] = {}  # topic number -> offset of the latest row
         self.tally = tally
+        self.seen = Seen(first_at)
 
 
 class LogCheck:
@@ -50,11 +54,13 @@ class LogCheck:
         findings: Findings,
         tallies: Tallies,
         redriven: Set[tuple[int, int]] = frozenset(),
+        refused: RefusedCheck | None = None,
     ) -> None:
         self.known = KnownRows()
         self.states: dict[str, MatchState] = {}
         self.rows = 0
         self._redriven = redriven
+        self._refused = refused or RefusedCheck(shard.shard)
         self._shard = shard.shard
         self._shards = shards
         self._sources = {number: RAW_TOPICS.get(name) for number, name in raw_topics.items()}
@@ -100,6 +106,8 @@ class LogCheck:
         if state is None:
             state = self._begin(row)
         state.tally.events += 1
+        state.seen.versions.add(row.fold_version)
+        self._refused.see(row, state.image, self._appended, self._findings)
         last = state.last_offsets.get(row.topic, -1)
         # A redriven letter goes in front of what waits behind it, which was sent before.
         if (row.topic, row.source_offset) not in self._redriven:
@@ -123,7 +131,9 @@ class LogCheck:
         home = partition_of(row.match, self._shards)
         if home != self._shard:
             self._tell(row, "shard", f"shard {home}", f"shard {self._shard}")
-        state = self.states[row.match] = MatchState(self._tallies.match(row.match, self._shard))
+        state = self.states[row.match] = MatchState(
+            self._tallies.match(row.match, self._shard), self._appended
+        )
         return state
 
     def _check_fold(self, row: LogRow, state: MatchState) -> None:
@@ -146,10 +156,9 @@ class LogCheck:
                 live.event,
                 row.event_key.hex(),
                 self._appended,
-                live.importance,
-                live.language,
+                *_weight_of(live, row.fold_version),
             )
-        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        except FOLD_ERRORS as error:
             self._tell(row, "fold", "a record that can be folded", f"{type(error).__name__}: {error}")
             state.image = msgspec.structs.replace(image, seq=row.seq)
             return
@@ -211,6 +220,8 @@ class LogCheck:
 
     def finish(self) -> None:
         """Hand over what the last row of each match left behind."""
+        images = {match: state.image for match, state in self.states.items()}
+        self._refused.finish(images, self._appended, self._findings)
         for state in self.states.values():
             tally, image = state.tally, state.image
             tally.seq, tally.score, tally.status = image.seq, image.score, image.status
@@ -218,6 +229,13 @@ class LogCheck:
     def _tell(self, row: LogRow, what: str, expected: object, found: object) -> None:
         where = f"shard {self._shard} position {row.position} ({row.match} seq {row.seq})"
         self._findings.add(what, where, expected, found, row.match)
+
+
+def _weight_of(live: LiveEvent, fold_version: int) -> tuple[int, str]:
+    """Computed anew, unless the row is from before the rules of now."""
+    if fold_version < WEIGHED_SINCE:
+        return live.importance, live.language
+    return importance_of(live.event), language_of(live.event)
 
 
 def _instant(microseconds: int) -> datetime:

@@ -7,6 +7,7 @@ import confluent_kafka
 import msgspec
 
 from recovery.audit.findings import KINDS, Findings
+from recovery.audit.history import HistoryNote
 from recovery.audit.ledger import LedgerTally
 from recovery.audit.outlet_check import OutletTally
 from recovery.audit.servers import Servers
@@ -62,6 +63,7 @@ class Receipt(msgspec.Struct, kw_only=True):
     difference_counts: dict[str, int]
     differences: list[DifferenceLine]
     unsettled: list[str]
+    history: HistoryNote
     software: dict[str, str]
 
 
@@ -97,6 +99,7 @@ def write_receipt(
     findings: Findings,
     ledger: LedgerTally | None,
     unsettled: list[str],
+    history: HistoryNote,
     only: str | None,
     started_at: str,
     seconds: float,
@@ -133,5 +136,6 @@ def write_receipt(
             for d in findings.first()
         ],
         unsettled=unsettled,
+        history=history,
         software=versions,
     )

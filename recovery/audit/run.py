@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from recovery.audit.compare import Comparison, Scope
 from recovery.audit.findings import Findings
+from recovery.audit.history import History
 from recovery.audit.kafka_reads import TopicCut
 from recovery.audit.ledger import Ledger
 from recovery.audit.meter import Meter
@@ -38,6 +39,7 @@ def run_audit(
     """
     started_at, start = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     findings = Findings(asked.first, asked.match)
+    history = History(settings)
     # Before Kafka's ends are read: whatever a sender wrote down by now is in Kafka by then.
     ledger = Ledger(asked.ledger, settings.shards, asked.match) if asked.ledger else None
     with opened(settings) as servers:
@@ -48,12 +50,13 @@ def run_audit(
             unsettled = settling.wait(asked.settle.total_seconds(), meter, asked.outlets)
         tallies = Tallies()
         if not unsettled:
-            tallies = _compare(servers, settings, cuts, ledger, findings, meter, asked)
+            tallies = _compare(servers, settings, cuts, ledger, findings, meter, asked, history)
         return write_receipt(
             tallies,
             findings,
             ledger.tally if ledger and not unsettled else None,
             unsettled,
+            history.note,
             asked.match,
             started_at,
             time.monotonic() - start,
@@ -69,6 +72,7 @@ def _compare(
     findings: Findings,
     meter: Meter,
     asked: Asked,
+    history: History,
 ) -> Tallies:
     match = asked.match
     scope = Scope(settings.shards, settings.stream_retention, match, asked.outlets)
@@ -76,7 +80,10 @@ def _compare(
     offsets = read_offsets(servers.log, cuts, servers.kafka.cluster_id())
     servers.log.freeze()
     comparison = Comparison(servers, scope, cuts, offsets, ledger, findings, meter)
+    shards = servers.log.shards(settings.shards)
+    history.compare(shards, servers.log.chain_at, findings)
     comparison.run()
+    history.remember(shards, datetime.now(UTC))
     if match is not None and match not in comparison.tallies.matches:
         reason = f"neither Kafka nor PostgreSQL has anything of match {match}"
         raise CannotRunError("Match", reason, "An audit without --match lists the matches that are there.")

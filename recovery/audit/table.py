@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from recovery.audit.history import HistoryNote
 from recovery.audit.receipt import DifferenceLine, Receipt
 from recovery.audit.tally import MatchTally
 
@@ -44,6 +45,7 @@ def show(receipt: Receipt, console: Console) -> None:
             f" {ledger.refused:,} were refused to the sender."
         )
     _show_differences(receipt, console)
+    _show_history(receipt.history, console)
     compared = receipt.compared
     console.print(
         f"{compared.kafka_records:,} records in Kafka, {compared.events:,} events in PostgreSQL,"
@@ -150,6 +152,18 @@ def _show_differences(receipt: Receipt, console: Console) -> None:
             of = f"the first {shown[kind]} of {total:,}" if total > shown[kind] else f"{total:,}"
             console.print(Text(f"{kind}: {difference.means} ({of})", "bold red"))
         _show_difference(difference, console)
+
+
+def _show_history(history: HistoryNote, console: Console) -> None:
+    if history.audited_at is not None:
+        console.print(
+            f"The audit of {history.audited_at} saw {len(history.shards)} shards; {history.compared} of their"
+            " logs are compared with what it saw."
+        )
+    for line in history.risen:
+        console.print(Text(f"  {line}"))
+    if history.remark:
+        console.print(Text(f"History: {history.remark}."))
 
 
 def _show_difference(difference: DifferenceLine, console: Console) -> None:

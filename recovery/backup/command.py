@@ -24,6 +24,7 @@ from recovery.backup.prune import Retention
 from recovery.moments import read_length
 from recovery.refusals import EXPECTED, refuse, status_of
 from recovery.schedule import Schedule
+from recovery.signatures import Keyring, Standing
 from recovery.stores.finding import all_stores
 from recovery.stores.looks import KafkaLook, LogLook
 from recovery.stores.restore_command import refuse_path
@@ -35,6 +36,12 @@ _Json = Annotated[bool, Parameter(negative=(), help="Print the result as JSON.")
 _DryRun = Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")]
 _Keep = Annotated[int | None, Parameter(help="So many of the newest stay.")]
 _Younger = Annotated[str | None, Parameter(help="All that are younger (90m, 7d) stay too.")]
+AcceptUnsigned = Annotated[
+    bool,
+    Parameter(
+        negative=(), help="Use one that is not signed, although there is a key: made before there was."
+    ),
+]
 _NoVerify = Annotated[bool, Parameter(negative=(), help="Do not restore it into a scratch folder at once.")]
 
 
@@ -53,6 +60,8 @@ class Verified(msgspec.Struct, frozen=True):
     name: str
     error: str = ""
     reason: str = ""
+    remedy: str = ""
+    signature: Standing | None = None  # how far its manifest is proven; None: it could not be used
 
 
 def create(*, no_verify: _NoVerify = False, dry_run: _DryRun = False, json: _Json = False) -> int:
@@ -67,7 +76,7 @@ def create(*, no_verify: _NoVerify = False, dry_run: _DryRun = False, json: _Jso
             if json:
                 print_json({"stores": names, "place": settings.backup_place})
             return DONE
-        place = BackupPlace(settings.backup_place)
+        place = BackupPlace(settings.backup_place, Keyring.of(settings))
         with Bar(errors) as meter:
             manifest = making.create(settings, place, lambda: datetime.now(UTC), meter, not no_verify)
     except EXPECTED as error:
@@ -77,6 +86,7 @@ def create(*, no_verify: _NoVerify = False, dry_run: _DryRun = False, json: _Jso
         return DONE
     checked = "not verified" if no_verify else "verified by restoring it into a scratch folder"
     plain(errors, f"Backup {manifest.name}: {manifest.size:,} bytes, {checked}.")
+    plain(errors, place.standing(manifest).sentence)
     for look in (manifest.kafka, manifest.log):
         if not isinstance(look, KafkaLook | LogLook):
             plain(errors, f"The manifest says unknown: {look.reason}")
@@ -111,25 +121,27 @@ def verify(
     name: Annotated[str | None, Parameter(help="Of a backup. Without one: the newest.")] = None,
     *,
     all: Annotated[bool, Parameter(negative=(), help="Every backup, unfinished ones too.")] = False,  # noqa: A002
+    accept_unsigned: AcceptUnsigned = False,
     json: _Json = False,
 ) -> int:
     """Check backups by restoring them into a scratch folder; return the exit status."""
     errors = Console(stderr=True)
     try:
         refuse_path(name)
-        place = BackupPlace(load().backup_place)
+        settings = load()
+        place = BackupPlace(settings.backup_place, Keyring.of(settings, accept_unsigned))
         names = [name] if name else _to_verify(place, every=all)
         results: list[Verified] = []
         status = DONE
         with Bar(errors) as meter:
             for each in names:
                 try:
-                    verifying.verify(place, each, meter)
-                    results.append(Verified(each))
+                    manifest = verifying.verify(place, each, meter)
+                    results.append(Verified(each, signature=place.standing(manifest)))
                 except (BackupError, StoreError) as error:
                     if status_of(error) == COULD_NOT_RUN:
                         raise
-                    results.append(Verified(each, type(error).__name__, str(error)))
+                    results.append(Verified(each, type(error).__name__, str(error), error.remedy))
                     status = REFUSED
     except EXPECTED as error:
         return refuse(error, json)
@@ -139,6 +151,9 @@ def verify(
     console = Console()
     for result in results:
         plain(console, f"{result.name}: {f'{result.error}: {result.reason}' if result.error else 'sound'}")
+        said = result.signature.sentence if result.signature else result.remedy
+        if said:
+            plain(errors, f"{result.name}: {said}")
     return status
 
 

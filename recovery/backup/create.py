@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from recovery.audit.meter import Meter
 from recovery.backup.errors import NoStoresError
-from recovery.backup.manifest import FileEntry, Manifest, StoreEntry, new_name
+from recovery.backup.manifest import FileEntry, Manifest, StoreEntry, is_store_name, new_name
 from recovery.backup.place import BackupPlace
 from recovery.backup.verify import verify
 from recovery.stores.finding import all_stores, stores_folder
@@ -18,7 +18,7 @@ from settings import Settings
 from storage.recovery_store import Store, read_store
 from storage.store_contents import read_contents
 from storage.store_copy import copy_at, part_name
-from storage.store_errors import StoreChangedError
+from storage.store_errors import StoreChangedError, StoreForeignError
 from storage.store_file import SQLITE_VERSION
 
 # A lane that closes a flow epoch in the middle of a copy costs one try. The
@@ -40,6 +40,9 @@ def create(
     paths = all_stores(settings)
     if not paths:
         raise NoStoresError(str(stores_folder(settings)))
+    for path in paths:
+        if not is_store_name(path.name):
+            raise StoreForeignError(path, "no store has such a name: letters, digits, - and _ only")
     with TemporaryDirectory(prefix="touchline-backup-") as scratch:
         meter.begin("copying", len(paths))
         cut_at, folder = _copy_at_one_cut(paths, Path(scratch), clock, meter)
@@ -57,9 +60,7 @@ def create(
             name=name, cut_at=cut_at, stores=stores, kafka=kafka, log=log, versions=_versions() | postgres
         )
         place.put_manifest(manifest)
-    if check:
-        verify(place, name, meter)
-    return manifest
+    return verify(place, name, meter) if check else place.manifest(name)
 
 
 def _copy_at_one_cut(

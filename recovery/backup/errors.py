@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from recovery.signatures import ACCEPT_UNSIGNED, OTHER_KEY
+
 
 class BackupError(RuntimeError):
     """A backup cannot be made or used; `remedy` says what to do."""
@@ -56,6 +58,22 @@ class ManifestError(BackupError):
         self.name = name
         self.reason = reason
         self.remedy = "Use another one (python -m recovery backup list)."
+
+
+class ManifestUnsignedError(ManifestError):
+    """A manifest has no signature, where there is a key that signs them."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "it is not signed, and TOUCHLINE_BACKUP_KEY has a key")
+        self.remedy = ACCEPT_UNSIGNED
+
+
+class ManifestForgedError(ManifestError):
+    """A manifest is signed with none of our keys."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "it is signed with none of the keys of TOUCHLINE_BACKUP_KEY")
+        self.remedy = OTHER_KEY
 
 
 class BackupDamagedError(BackupError):

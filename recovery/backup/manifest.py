@@ -1,17 +1,28 @@
 """What a backup says of itself. Written last: without it a backup does not exist."""
 
+import re
 import secrets
 from datetime import UTC, datetime
 
 import msgspec
 
-from recovery.backup.errors import ManifestError
+from recovery.backup.errors import ManifestError, ManifestForgedError, ManifestUnsignedError
+from recovery.signatures import UNSIGNED_YET, Keyring, Kind, Standing
 from recovery.stores.looks import KafkaLook, LogLook, Unknown
 from storage.store_contents import Place
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+# A manifest of 1,024 shards has half a megabyte.
+LARGEST_MANIFEST = 16 * 1024 * 1024
+# Of 64 shards and their points: a few hundred megabytes at most.
+LARGEST_PARTITION = 16 * 1024**3
 _STAMP = "%Y%m%dT%H%M%S"
+_NAME = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{6}", re.ASCII)
+# One component of a path, and nothing that stands beside a store under its name (`enrich-0.lock`).
+_STORE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
+_PART = re.compile(r"part-(0|[1-9]\d{0,3})\.sqlite3", re.ASCII)
+_SHARD = re.compile(r"\d{1,5}", re.ASCII)
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -38,6 +49,7 @@ class StoreEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A whole backup: all stores of an installation at one cut."""
 
+    signature: str = ""  # first, so that what is signed are the bytes around it
     format: int = FORMAT
     name: str
     cut_at: datetime  # when the resume epochs were read
@@ -66,14 +78,26 @@ def new_name(cut_at: datetime) -> str:
 
 def moment_of(name: str) -> datetime | None:
     """When a backup of this name was begun; None when no backup is called so."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
     try:
-        return datetime.strptime(name.partition("Z-")[0], _STAMP).replace(tzinfo=UTC)
+        return datetime.strptime(found[1], _STAMP).replace(tzinfo=UTC)
     except ValueError:
         return None
 
 
-def decode_manifest(name: str, data: bytes) -> Manifest:
-    """Read a manifest; raise ManifestError."""
+def is_store_name(name: str) -> bool:
+    """Whether a folder may be called so: what a manifest says is joined with a path."""
+    return _STORE.fullmatch(name) is not None
+
+
+def decode_manifest(name: str, data: bytes, keys: Keyring | None = None) -> Manifest:
+    """Read a manifest; raise ManifestError, and ManifestUnsignedError or ManifestForgedError with keys."""
+    keys = keys or Keyring()
+    standing = keys.standing(Kind.STORES, data)
+    if keys.refuses(standing):
+        raise ManifestForgedError(name) if standing is Standing.WRONG else ManifestUnsignedError(name)
     try:
         found = msgspec.json.decode(data, type=_Header).format
         if found != FORMAT:
@@ -82,14 +106,37 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ManifestError(name, str(error)) from error
     if manifest.name != name:
-        raise ManifestError(name, f"it is of backup {manifest.name}")
+        raise ManifestError(name, f"it is of backup {manifest.name!r:.80}")
+    if len(set(manifest.store_names)) != len(manifest.stores):
+        raise ManifestError(name, "it has a store twice")
     for store in manifest.stores:
-        for path in (store.name, *(file.path for file in store.files)):
-            if not path or path.startswith("/") or ".." in path.split("/") or not path.isprintable():
-                raise ManifestError(name, f"{path!r} leads out of the backup")
-    return manifest
+        _check_store(name, store)
+    # A signature anywhere else is none.
+    return msgspec.structs.replace(manifest, signature="") if standing is Standing.UNSIGNED else manifest
 
 
-def encode_manifest(manifest: Manifest) -> bytes:
-    """For people too: indented."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+def _check_store(name: str, store: StoreEntry) -> None:
+    """Names become paths, and keys numbers: those of a manifest are of the form that ours have."""
+    if not is_store_name(store.name):
+        raise ManifestError(name, f"{store.name!r:.80} is no name of a store")
+    parts = []
+    for file in store.files:
+        folder, _, part = file.path.partition("/")
+        if folder != store.name or not _PART.fullmatch(part):
+            raise ManifestError(name, f"{file.path!r:.80} is no partition of {store.name}")
+        if not 0 <= file.size <= LARGEST_PARTITION:
+            raise ManifestError(name, f"{file.path} is said to have {file.size:,} bytes")
+        parts.append(part)
+    if len(set(parts)) != len(parts):
+        raise ManifestError(name, f"{store.name} has a partition twice")
+    for key in store.offsets.keys() | store.places.keys():
+        if not _SHARD.fullmatch(key):
+            raise ManifestError(name, f"{key!r:.80} is no shard")
+
+
+def encode_manifest(manifest: Manifest, keys: Keyring | None = None) -> bytes:
+    """For people too: indented. Signed with the first of the keys, if there is one."""
+    keys = keys or Keyring()
+    told = msgspec.structs.replace(manifest, signature=UNSIGNED_YET if keys.signs else "")
+    data = msgspec.json.format(msgspec.json.encode(told), indent=1)
+    return keys.sign(Kind.STORES, data) if keys.signs else data

@@ -11,8 +11,16 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
-from recovery.backup.errors import BackupIncompleteError, BackupMissingError, PlaceError
-from recovery.backup.manifest import MANIFEST, Manifest, decode_manifest, encode_manifest, moment_of
+from recovery.backup.errors import BackupIncompleteError, BackupMissingError, ManifestError, PlaceError
+from recovery.backup.manifest import (
+    LARGEST_MANIFEST,
+    MANIFEST,
+    Manifest,
+    decode_manifest,
+    encode_manifest,
+    moment_of,
+)
+from recovery.signatures import Keyring, Standing
 
 # Beside other things that an installation may keep there.
 _FOLDER = "stores"
@@ -40,8 +48,9 @@ def folder_of(url: str) -> Path | None:
 class BackupPlace:
     """Backups by name; every error of the place is a PlaceError."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keys: Keyring | None = None) -> None:
         self.url = url
+        self._keys = keys or Keyring()
         with self._named():
             if "://" in url:
                 is_local = url.startswith("file://")
@@ -68,15 +77,26 @@ class BackupPlace:
 
     def manifest(self, name: str) -> Manifest:
         """Read a backup's manifest; raise BackupMissingError, BackupIncompleteError, ManifestError."""
+        path = f"{_FOLDER}/{name}/{MANIFEST}"
         try:
+            if moment_of(name) is None:
+                raise FileNotFoundError(path)  # such a name would lead elsewhere
             with self._named():
-                data = self._read(f"{_FOLDER}/{name}/{MANIFEST}")
+                found = obstore.get(self._store, path)
+                size = found.meta["size"]
+                data = bytes(found.bytes()) if size <= LARGEST_MANIFEST else b""
         except FileNotFoundError as error:
             listed = self.listed()
             if any(backup.name == name for backup in listed):
                 raise BackupIncompleteError(name) from error
             raise BackupMissingError(name, [b.name for b in listed if b.is_complete]) from error
-        return decode_manifest(name, data)
+        if size > LARGEST_MANIFEST:
+            raise ManifestError(name, f"it has {size:,} bytes")
+        return decode_manifest(name, data, self._keys)
+
+    def standing(self, manifest: Manifest) -> Standing:
+        """How far a manifest of this place is proven."""
+        return self._keys.standing_of(manifest.signature)
 
     def put_file(self, name: str, path: str, file: Path) -> None:
         """Store a file of a backup."""
@@ -84,18 +104,19 @@ class BackupPlace:
             obstore.put(self._store, f"{_FOLDER}/{name}/{path}", file)
 
     def put_manifest(self, manifest: Manifest) -> None:
-        """Finish a backup; refuses when one of the same name is finished already."""
+        """Finish a backup, signed where there is a key; refuses when one of the name is finished already."""
         try:
             with self._named():
                 path = f"{_FOLDER}/{manifest.name}/{MANIFEST}"
-                obstore.put(self._store, path, encode_manifest(manifest), mode="create")
+                obstore.put(self._store, path, encode_manifest(manifest, self._keys), mode="create")
         except AlreadyExistsError as error:
             raise PlaceError(self.url, f"backup {manifest.name} is there already") from error
 
-    def file(self, name: str, path: str) -> bytes:
-        """Read a file of a backup; raise FileNotFoundError."""
+    def file(self, name: str, path: str, size: int) -> bytes | int:
+        """A file of a backup, or how large it is when that is not `size`; raise FileNotFoundError."""
         with self._named():
-            return self._read(f"{_FOLDER}/{name}/{path}")
+            found = obstore.get(self._store, f"{_FOLDER}/{name}/{path}")
+            return bytes(found.bytes()) if found.meta["size"] == size else int(found.meta["size"])
 
     def delete(self, name: str) -> None:
         """Remove a backup: its manifest first, so that one that is half removed does not exist."""
@@ -111,9 +132,6 @@ class BackupPlace:
                 obstore.delete(self._store, manifest)
             for first in range(0, len(paths), _DELETED_AT_ONCE):
                 obstore.delete(self._store, paths[first : first + _DELETED_AT_ONCE])
-
-    def _read(self, path: str) -> bytes:
-        return bytes(obstore.get(self._store, path).bytes())
 
     @contextmanager
     def _named(self) -> Iterator[None]:

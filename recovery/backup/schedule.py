@@ -12,6 +12,7 @@ from recovery.backup.manifest import new_name
 from recovery.backup.place import BackupPlace, Listed, folder_of
 from recovery.backup.prune import Removal, Retention, plan, prune
 from recovery.schedule import FIRST_PAUSE
+from recovery.signatures import Keyring
 from recovery.stores.finding import all_stores
 from settings import Settings
 from storage.recovery_store import read_store
@@ -81,7 +82,7 @@ class StoreBackups:
         """Create one; return when to begin the next, from the beginning of this one."""
         began = self._clock()
         try:
-            place = BackupPlace(self._settings.backup_place)
+            place = BackupPlace(self._settings.backup_place, Keyring.of(self._settings))
             made = create(self._settings, place, self._clock, Silence(), self._check)
         except NoStoresError as error:
             log.info(AWAITED, folder=error.folder)  # the lanes make theirs when they start

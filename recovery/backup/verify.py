@@ -32,13 +32,12 @@ def fetch_store(place: BackupPlace, manifest: Manifest, entry: StoreEntry, into:
     into.mkdir(parents=True)
     for file in entry.files:
         try:
-            data = place.file(manifest.name, file.path)
+            data = place.file(manifest.name, file.path, file.size)
         except FileNotFoundError as error:
             raise BackupDamagedError(manifest.name, file.path, "it is not there") from error
-        if len(data) != file.size:
-            raise BackupDamagedError(
-                manifest.name, file.path, f"{len(data):,} bytes, the manifest says {file.size:,}"
-            )
+        if isinstance(data, int):
+            reason = f"{data:,} bytes, the manifest says {file.size:,}"
+            raise BackupDamagedError(manifest.name, file.path, reason)
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise BackupDamagedError(manifest.name, file.path, "its SHA-256 is not that of the manifest")
         (into / Path(file.path).name).write_bytes(data)

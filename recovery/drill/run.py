@@ -20,6 +20,7 @@ from recovery.postgres.programs import Programs, server_user
 from recovery.postgres.restore import Plan, fetch_wal, lay_out, plan_restore, reached, tidy
 from recovery.postgres.server import RestoredServer, begin_lives
 from recovery.postgres.target import Target
+from recovery.signatures import Keyring
 from settings import Settings
 from storage.relay_reads import ShardState
 
@@ -40,7 +41,7 @@ class Drill:
         self._say = say
         self._meter = meter
         self._settings = settings_beside(live, folder / "stack")
-        self._place = Place(live.backup_place)
+        self._place = Place(live.backup_place, Keyring.of(live))
         self._programs = Programs(live.postgres_binaries)
         self._steps: list[StepLine] = []
 

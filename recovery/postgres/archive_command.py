@@ -16,6 +16,7 @@ from recovery.postgres.command import AsJson, DryRun, spool_of
 from recovery.postgres.place import Place
 from recovery.postgres.programs import Programs
 from recovery.refusals import concluded
+from recovery.signatures import Keyring
 from settings import Settings, load, parse_duration
 from storage.connect import connect
 from storage.replication import drop_slot
@@ -62,7 +63,10 @@ def archive(
                 answer.is_done = drop_slot(connection, SLOT)
             _tell_archive(answer, as_json, "given back" if answer.is_done else "there was none")
             return DONE
-        place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
+        place, programs = (
+            Place(settings.backup_place, Keyring.of(settings)),
+            Programs(settings.postgres_binaries),
+        )
         archiver = Archiver(settings.postgres, place, programs, spool_of(settings))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, archiver.stop)

@@ -1,5 +1,6 @@
 """What a base backup says of itself, and where its names come from."""
 
+import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +10,14 @@ import msgspec
 
 from recovery.postgres.errors import BackupDamagedError
 from recovery.postgres.lsn import parse_lsn
+from recovery.signatures import UNSIGNED_YET, Keyring, Kind, Standing
 
 FORMAT = 1
 RECORD = "backup.json"
 MANIFEST = "backup_manifest"
+# All that pg_basebackup writes for a server without tablespaces.
+FILES = ("base.tar.gz", "pg_wal.tar.gz", MANIFEST)
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}", re.ASCII)
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -43,6 +48,7 @@ class DamagedBackup(msgspec.Struct, frozen=True):
 class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A base backup."""
 
+    signature: str = ""  # first, so that what is signed are the bytes around it
     format: int = FORMAT
     name: str
     started_at: _Moment
@@ -100,12 +106,29 @@ def read_range(folder: Path) -> tuple[int, str, str]:
     return ranges[-1].timeline, ranges[0].start_lsn, ranges[-1].end_lsn
 
 
-def encode_record(record: BackupRecord) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=2)
+def is_name(name: str) -> bool:
+    """Whether a base backup may be called so: the name is joined with a path."""
+    return _NAME.fullmatch(name) is not None
 
 
-def decode_record(name: str, data: bytes) -> BackupRecord:
-    """Read the record of a backup; raise BackupDamagedError, also where it could not be worked with."""
+def encode_record(record: BackupRecord, keys: Keyring | None = None) -> bytes:
+    """For people too: indented. Signed with the first of the keys, if there is one."""
+    keys = keys or Keyring()
+    told = msgspec.structs.replace(record, signature=UNSIGNED_YET if keys.signs else "")
+    data = msgspec.json.format(msgspec.json.encode(told), indent=2)
+    return keys.sign(Kind.POSTGRES, data) if keys.signs else data
+
+
+def decode_record(name: str, data: bytes, keys: Keyring | None = None) -> BackupRecord:
+    """Read the record of a backup; raise BackupDamagedError, also where it could not be worked with.
+
+    One without a signature is returned as such: who uses it asks the keys.
+    """
+    standing = (keys or Keyring()).standing(Kind.POSTGRES, data)
+    if standing is Standing.WRONG:
+        raise BackupDamagedError(
+            name, f"its {RECORD} is signed with none of the keys of TOUCHLINE_BACKUP_KEY"
+        )
     try:
         record = msgspec.json.decode(data, type=BackupRecord)
         for lsn in (record.start_lsn, record.end_lsn):
@@ -114,5 +137,8 @@ def decode_record(name: str, data: bytes) -> BackupRecord:
     except (ValueError, RecursionError) as error:
         raise BackupDamagedError(name, f"its {RECORD} cannot be read: {error}") from error
     if record.name != name:
-        raise BackupDamagedError(name, f"its {RECORD} is of {record.name}")
-    return record
+        raise BackupDamagedError(name, f"its {RECORD} is of {record.name!r:.80}")
+    files = [file.name for file in record.files]
+    if sorted(files) != sorted(FILES):
+        raise BackupDamagedError(name, f"its {RECORD} names other files than a base backup has")
+    return msgspec.structs.replace(record, signature="") if standing is Standing.UNSIGNED else record

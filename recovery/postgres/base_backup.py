@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 from psycopg import Connection
 
 from recovery.postgres.backup_record import (
-    MANIFEST,
+    FILES,
     BackupRecord,
     FileEntry,
     ShardEntry,
@@ -25,7 +25,6 @@ from storage.connect import connect
 from storage.relay_reads import RelayReads
 from storage.replication import identify
 
-_OURS = {"base.tar.gz", "pg_wal.tar.gz", MANIFEST}
 _READ_BYTES = 1024 * 1024
 Say = Callable[[str], None]
 
@@ -47,7 +46,7 @@ def take_backup(dsn: str, place: Place, programs: Programs, spool: Path, say: Sa
         with safe_conninfo(dsn, "touchline-backup") as conninfo:
             programs.run("pg_basebackup", _arguments(conninfo, folder, name))
         files = sorted(path for path in folder.iterdir())
-        if foreign := [path.name for path in files if path.name not in _OURS]:
+        if foreign := [path.name for path in files if path.name not in FILES]:
             raise TablespacesError(foreign)
         say("pg_verifybackup reads the copy again")
         verify_files(programs, name, folder)
@@ -71,7 +70,7 @@ def take_backup(dsn: str, place: Place, programs: Programs, spool: Path, say: Sa
             say(f"storing {record.size / 2**20:,.1f} MB in {place.url}")
             for path in files:
                 place.put(f"{BASE}/{name}/{path.name}", path)
-        place.finish(record)
+        record = place.finish(record)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -14,16 +14,28 @@ from recovery.audit.meter import Bar
 from recovery.postgres.archive_status import ArchiveStatus, read_status
 from recovery.postgres.backup_record import BackupRecord, DamagedBackup
 from recovery.postgres.base_backup import take_backup
-from recovery.postgres.errors import BackupDamagedError, PostgresBackupError
+from recovery.postgres.errors import (
+    NOT_SIGNED,
+    BackupDamagedError,
+    BackupUnsignedError,
+    PostgresBackupError,
+)
 from recovery.postgres.place import Finished, Place
 from recovery.postgres.programs import Programs
 from recovery.postgres.upkeep import plan_prune, verify
 from recovery.postgres.upkeep import prune as remove
 from recovery.postgres.wal_archive import wal_files
 from recovery.refusals import concluded, refuse, status_of
+from recovery.signatures import Keyring
 from settings import Settings, load, parse_duration
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+AcceptUnsigned = Annotated[
+    bool,
+    Parameter(
+        negative=(), help="Use one that is not signed, although there is a key: made before there was."
+    ),
+]
 DryRun = Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")]
 # A status older than this is of an archiver that no longer runs.
 _FRESH_SECONDS = 15.0
@@ -35,12 +47,17 @@ def spool_of(settings: Settings) -> Path:
     return settings.data / "postgres-spool"
 
 
+def place_of(settings: Settings, accepts_unsigned: bool = False) -> Place:
+    """Where backups are kept, with the keys that prove them."""
+    return Place(settings.backup_place, Keyring.of(settings, accepts_unsigned))
+
+
 def backup(*, as_json: AsJson = False, dry_run: DryRun = False) -> int:
     """Take a base backup."""
 
     def work() -> int:
         settings = load()
-        place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
+        place, programs = place_of(settings), Programs(settings.postgres_binaries)
         if dry_run:
             planned = PlannedBackup(place.url, programs.path("pg_basebackup"))
             remark(f"would copy the server's data with {planned.program} into {planned.place}")
@@ -53,6 +70,7 @@ def backup(*, as_json: AsJson = False, dry_run: DryRun = False) -> int:
         else:
             seconds = (record.finished_at - record.started_at).total_seconds()
             tell(f"{record.name}: {record.size / 2**20:,.1f} MB in {seconds:.1f} s, verified")
+            remark(place.keys.standing_of(record.signature).sentence)
         return DONE
 
     return concluded(work, as_json)
@@ -73,6 +91,7 @@ class Listing(msgspec.Struct):
     backups: list[BackupRecord]
     damaged: list[DamagedBackup]
     newest_age_seconds: float | None  # since it was finished; None: there is none
+    unsigned: list[str]  # without a signature, where there is a key
     unfinished: list[str]
     archive: ArchiveStatus | None
     is_archiving: bool
@@ -84,8 +103,8 @@ def list_backups(*, as_json: AsJson = False) -> int:
     """Show the base backups and how far the archive is."""
 
     def work() -> int:
-        place = Place(load().backup_place)
-        (records, damaged), status = place.finished(), read_status(place)
+        place = place_of(load())
+        (records, damaged, unsigned), status = place.finished(), read_status(place)
         wal = [
             file
             for folder in sorted({record.wal for record in records})
@@ -98,6 +117,7 @@ def list_backups(*, as_json: AsJson = False) -> int:
             records,
             damaged,
             (now - records[-1].finished_at).total_seconds() if records else None,
+            [record.name for record in unsigned],
             sorted(place.unfinished()),
             status,
             age is not None and age < _FRESH_SECONDS,
@@ -133,6 +153,8 @@ def _show(listing: Listing) -> None:
         tell(f"no base backup in {listing.place}")
     for damaged in listing.damaged:
         tell(f"{damaged.name}: damaged, {damaged.reason} (prune --damaged {damaged.name} removes it)")
+    for name in listing.unsigned:
+        tell(f"{name}: {NOT_SIGNED} (verify and restore take it with --accept-unsigned)")
     for name in listing.unfinished:
         tell(f"{name}: under way, or cut off (prune removes it after a day)")
     tell(f"log: {listing.wal_segments} segments, {listing.wal_bytes / 2**20:,.1f} MB")
@@ -153,6 +175,7 @@ def verify_backups(
     name: str = "latest",
     *,
     every: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    accept_unsigned: AcceptUnsigned = False,
     as_json: AsJson = False,
 ) -> int:
     """Read base backups and their log again.
@@ -167,23 +190,30 @@ def verify_backups(
 
     def work() -> int:
         settings = load()
-        place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
+        place, programs = place_of(settings, accept_unsigned), Programs(settings.postgres_binaries)
         is_named = not every and name != "latest"
-        finished = Finished([place.record(name)], []) if is_named else place.finished()
+        finished = Finished([place.record(name)], [], []) if is_named else place.finished()
         chosen = finished.records if every else finished.records[-1:]
-        if not chosen and not finished.damaged:
-            place.record(name)  # says that there is none
+        if not chosen and not finished.unusable:
+            raise finished.none(name)
         verdicts: dict[str, str] = {}
         for damaged in finished.damaged:
             refuse(BackupDamagedError(damaged.name, damaged.reason), json=False)
             verdicts[damaged.name] = "damaged"
+        for unsigned in finished.unsigned:
+            refuse(BackupUnsignedError(unsigned.name), json=False)
+            verdicts[unsigned.name] = "not signed"
         for record in chosen:
             with Bar(Console(stderr=True)) as bar:
                 bar.begin(f"reading {record.name}", record.size)
 
                 try:
                     run = verify(place, record, programs, spool_of(settings), bar.advance)
-                    verdicts[record.name] = f"sound, with {len(run.files)} segments of the log behind it"
+                    standing = place.keys.standing_of(record.signature)
+                    verdicts[record.name] = (
+                        f"sound, with {len(run.files)} segments of the log behind it; signature {standing}"
+                    )
+                    remark(f"{record.name}: {standing.sentence}")
                 except PostgresBackupError as error:
                     if status_of(error) != REFUSED:
                         raise
@@ -194,7 +224,8 @@ def verify_backups(
         else:
             for one, verdict in verdicts.items():
                 tell(f"{one}: {verdict}")
-        return REFUSED if "damaged" in verdicts.values() else DONE
+        is_short = finished.unsigned and (every or not chosen)
+        return REFUSED if is_short or "damaged" in verdicts.values() else DONE
 
     return concluded(work, as_json)
 
@@ -220,7 +251,7 @@ def prune(
     """
 
     def work() -> int:
-        place = Place(load().backup_place)
+        place = place_of(load())
         leaving = plan_prune(place, keep, parse_duration(keep_for), datetime.now(UTC), damaged)
         verb = "would remove" if dry_run else "removing"
         remark(

@@ -5,6 +5,9 @@ from datetime import datetime
 from pathlib import Path
 
 from recovery.postgres.lsn import Hole
+from recovery.signatures import ACCEPT_UNSIGNED
+
+NOT_SIGNED = "its record is not signed, and TOUCHLINE_BACKUP_KEY has a key"
 
 
 class PostgresBackupError(RuntimeError):
@@ -48,10 +51,14 @@ class PlaceUnavailableError(PostgresBackupError):
 class NoBaseBackupError(PostgresBackupError):
     """No base backup fits what was asked for."""
 
-    def __init__(self, asked: str, there: Sequence[str], damaged: Sequence[str] = ()) -> None:
+    def __init__(
+        self, asked: str, there: Sequence[str], damaged: Sequence[str] = (), unsigned: Sequence[str] = ()
+    ) -> None:
         have = f"there are {', '.join(there[-5:])}" if there else "there is none at all"
         if damaged:
             have = f"{have if there else 'there is none that is sound'}; damaged: {', '.join(damaged[-5:])}"
+        if unsigned:
+            have = f"{have}; not signed: {', '.join(unsigned[-5:])}"
         super().__init__(f"no base backup {asked}: {have}")
         self.asked = asked
         self.there = tuple(there)
@@ -61,6 +68,17 @@ class NoBaseBackupError(PostgresBackupError):
             if there
             else "python -m recovery postgres backup takes one."
         )
+        if unsigned:
+            self.remedy = f"{ACCEPT_UNSIGNED} {self.remedy}"
+
+
+class BackupUnsignedError(PostgresBackupError):
+    """The record of a base backup has no signature, where there is a key that signs them."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"base backup {name}: {NOT_SIGNED}")
+        self.name = name
+        self.remedy = ACCEPT_UNSIGNED
 
 
 class BackupDamagedError(PostgresBackupError):

@@ -22,8 +22,16 @@ from recovery.postgres.backup_record import (
     DamagedBackup,
     decode_record,
     encode_record,
+    is_name,
 )
-from recovery.postgres.errors import BackupDamagedError, NoBaseBackupError, PlaceUnavailableError
+from recovery.postgres.errors import (
+    NOT_SIGNED,
+    BackupDamagedError,
+    BackupUnsignedError,
+    NoBaseBackupError,
+    PlaceUnavailableError,
+)
+from recovery.signatures import Keyring
 
 _ROOT = "postgres"
 BASE = f"{_ROOT}/base"
@@ -52,17 +60,26 @@ class Finished(NamedTuple):
 
     records: list[BackupRecord]  # oldest first
     damaged: list[DamagedBackup]  # by name, and so by when they began
+    unsigned: list[BackupRecord]  # oldest first: not used without a person's word, and kept for it
+
+    @property
+    def unusable(self) -> list[DamagedBackup]:
+        """Those that nothing is restored from, by name."""
+        unsigned = [DamagedBackup(record.name, NOT_SIGNED) for record in self.unsigned]
+        return sorted([*self.damaged, *unsigned], key=lambda one: one.name)
 
     def none(self, asked: str) -> NoBaseBackupError:
         """Nothing of it fits."""
-        return NoBaseBackupError(asked, [r.name for r in self.records], [d.name for d in self.damaged])
+        damaged, unsigned = [d.name for d in self.damaged], [r.name for r in self.unsigned]
+        return NoBaseBackupError(asked, [r.name for r in self.records], damaged, unsigned)
 
 
 class Place:
     """Files by path; every error of the place is a PlaceUnavailableError."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keys: Keyring | None = None) -> None:
         self.url = url
+        self.keys = keys or Keyring()
         self.folder: Path | None = None  # when it is one
         self._store: ObjectStore
         with self._named():
@@ -112,31 +129,43 @@ class Place:
 
     def finished(self) -> Finished:
         """The finished base backups: those that can be used, and those of which that is not known."""
-        found = Finished([], [])
+        found = Finished([], [], [])
         for kept in self.listed(BASE):
             name = _backup_of(kept.path)
-            if kept.path != f"{BASE}/{name}/{RECORD}":
+            if kept.path != f"{BASE}/{name}/{RECORD}" or not is_name(name):
                 continue
             try:
-                found.records.append(decode_record(name, self.read(kept.path)))
+                record = decode_record(name, self.read(kept.path), self.keys)
+                (found.unsigned if self._refuses(record) else found.records).append(record)
             except BackupDamagedError as error:
                 found.damaged.append(DamagedBackup(name, error.reason))
             except FileNotFoundError:
                 continue  # pruned since it was listed
-        found.records.sort(key=lambda record: record.finished_at)
+        for records in (found.records, found.unsigned):
+            records.sort(key=lambda record: record.finished_at)
         found.damaged.sort(key=lambda damaged: damaged.name)
         return found
 
     def record(self, name: str) -> BackupRecord:
-        """A base backup by its name; raise NoBaseBackupError, BackupDamagedError."""
+        """A base backup by its name; raise NoBaseBackupError, BackupDamagedError, BackupUnsignedError."""
         try:
-            return decode_record(name, self.read(f"{BASE}/{name}/{RECORD}"))
+            if not is_name(name):
+                raise FileNotFoundError(name)  # it would lead elsewhere
+            record = decode_record(name, self.read(f"{BASE}/{name}/{RECORD}"), self.keys)
         except FileNotFoundError as error:
             raise self.finished().none(name) from error
+        if self._refuses(record):
+            raise BackupUnsignedError(name)
+        return record
 
-    def finish(self, record: BackupRecord) -> None:
-        """Say that a base backup is complete."""
-        self.put(f"{BASE}/{record.name}/{RECORD}", encode_record(record), mode="create")
+    def _refuses(self, record: BackupRecord) -> bool:
+        return self.keys.refuses(self.keys.standing_of(record.signature))
+
+    def finish(self, record: BackupRecord) -> BackupRecord:
+        """Say that a base backup is complete, signed where there is a key; return the record as kept."""
+        data = encode_record(record, self.keys)
+        self.put(f"{BASE}/{record.name}/{RECORD}", data, mode="create")
+        return decode_record(record.name, data, self.keys)
 
     def unfinished(self) -> dict[str, list[Kept]]:
         """Name -> files, of base backups that were never finished or are being taken."""

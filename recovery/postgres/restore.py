@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     wal: WalRun
     target: Target
     into: Path
-    passed_over: tuple[DamagedBackup, ...] = ()  # would have been chosen, were they not damaged
+    passed_over: tuple[DamagedBackup, ...] = ()  # would have been chosen, could they be used
 
     @property
     def size(self) -> int:
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
         yield f"restore into {self.into}, up to {self.target}"
         yield f"  base backup {record.name} of {finished}, {record.size / 2**20:,.1f} MB packed"
         for damaged in self.passed_over:
-            yield f"  a newer one, {damaged.name}, is damaged: {damaged.reason}"
+            yield f"  a newer one, {damaged.name}, is passed over: {damaged.reason}"
         if wal.files:
             last = wal.files[-1].kept
             until = last.modified_at.isoformat(timespec="seconds")
@@ -86,7 +86,7 @@ def plan_restore(place: Place, into: Path, target: Target, name: str | None) -> 
 
 
 def _newest_before(place: Place, target: Target) -> tuple[BackupRecord, tuple[DamagedBackup, ...]]:
-    """And the damaged ones after it that began before the target, as far as their names tell."""
+    """And the unusable ones after it that began before the target, as far as their names tell."""
     finished = place.finished()
     fitting = [record for record in finished.records if _is_before(record, target)]
     if not fitting:
@@ -94,7 +94,7 @@ def _newest_before(place: Place, target: Target) -> tuple[BackupRecord, tuple[Da
     newest = fitting[-1]
     return newest, tuple(
         damaged
-        for damaged in finished.damaged
+        for damaged in finished.unusable
         if damaged.name > newest.name and (target.time is None or damaged.name < stamp(target.time))
     )
 
@@ -167,7 +167,7 @@ def _unpack(record: BackupRecord, archive: Path, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(into, filter="tar")
+            tar.extractall(into, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
         raise BackupDamagedError(record.name, f"{archive.name}: {error}") from error
 

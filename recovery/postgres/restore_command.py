@@ -11,14 +11,14 @@ from rich.console import Console
 
 from recovery.answers import DONE, print_json, remark, tell
 from recovery.audit.meter import Bar
-from recovery.postgres.command import AsJson, DryRun
+from recovery.postgres.command import AcceptUnsigned, AsJson, DryRun, place_of
 from recovery.postgres.conninfo import at_port
-from recovery.postgres.place import Place
 from recovery.postgres.programs import Programs, server_user
 from recovery.postgres.restore import Plan, lay_out, plan_restore, reached, tidy
 from recovery.postgres.server import RestoredServer, begin_lives
 from recovery.postgres.target import parse_target
 from recovery.refusals import concluded
+from recovery.signatures import Standing
 from settings import Settings, load
 
 
@@ -35,6 +35,7 @@ class RestoreReceipt(msgspec.Struct, kw_only=True):
     """What `restore --json` prints."""
 
     backup: str
+    signature: Standing  # how far the backup's record is proven
     target: str
     into: str
     wal_segments: int
@@ -54,6 +55,7 @@ def restore(
     backup: str | None = None,
     promote: Annotated[bool, Parameter(negative=())] = False,
     start: int | None = None,
+    accept_unsigned: AcceptUnsigned = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int:
@@ -77,12 +79,15 @@ def restore(
 
     def work() -> int:
         settings = load()
-        place, programs = Place(settings.backup_place), Programs(settings.postgres_binaries)
+        place, programs = place_of(settings, accept_unsigned), Programs(settings.postgres_binaries)
         plan = plan_restore(place, into, parse_target(to_time, to_lsn, datetime.now(UTC)), backup)
         for line in plan.lines():
             remark(line)
+        standing = place.keys.standing_of(plan.record.signature)
+        remark(standing.sentence)
         receipt = RestoreReceipt(
             backup=plan.record.name,
+            signature=standing,
             target=str(plan.target),
             into=str(plan.into),
             wal_segments=len(plan.wal.files),

@@ -24,10 +24,14 @@ Advance = Callable[[int], None]
 def fetch(place: Place, record: BackupRecord, into: Path, advance: Advance) -> None:
     """Bring a backup's files into a folder; raise BackupDamagedError for one that is not what was stored."""
     for entry in record.files:
-        found = hashlib.sha256()
+        found, size = hashlib.sha256(), 0
         try:
             with (into / entry.name).open("wb") as file:
                 for chunk in place.chunks(f"{BASE}/{record.name}/{entry.name}"):
+                    size += len(chunk)
+                    if size > entry.size:
+                        reason = f"{entry.name} has more than the {entry.size:,} bytes that were stored"
+                        raise BackupDamagedError(record.name, reason)
                     file.write(chunk)
                     found.update(chunk)
                     advance(len(chunk))
@@ -74,7 +78,8 @@ def plan_prune(
     for a name that is not of one.
     """
     finished = place.finished()
-    records = finished.records
+    # Unsigned ones, too, go by age and keep their log: a person may still say that they are ours.
+    records = sorted([*finished.records, *finished.unsigned], key=lambda record: record.finished_at)
     for name in damaged:
         if all(one.name != name for one in finished.damaged):
             raise finished.none(f"{name} that is damaged")

@@ -1,5 +1,7 @@
-"""Old recovery stores that were put aside, beside the store that took their place."""
+"""What was put aside of recovery stores, beside them: old stores, and states that no lane wrote."""
 
+import glob
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +50,23 @@ def prune_asides(store: Path) -> list[Path]:
         path.rename(going)
         shutil.rmtree(going)
     return gone
+
+
+def name_foreign(store: Path, now: datetime) -> Path:
+    """Where states go that no lane wrote."""
+    stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%S%f}Z"
+    return store.with_name(f"{store.name}.foreign-{stamp}.json")
+
+
+def keep_foreign(path: Path, store: Path, data: bytes) -> None:
+    """Write them there, durably, and remove all such files of the store but the newest."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    there = sorted(store.parent.glob(f"{glob.escape(store.name)}.foreign-*Z.json"))
+    for old in there[:-KEPT]:
+        old.unlink(missing_ok=True)
 
 
 def _age(store: Path, path: Path) -> tuple[datetime, int] | None:

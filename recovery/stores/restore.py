@@ -14,6 +14,7 @@ from recovery.backup.manifest import Manifest, StoreEntry
 from recovery.backup.place import BackupPlace
 from recovery.backup.verify import fetch_store
 from recovery.prepare import hold_store
+from recovery.signatures import Standing
 from recovery.stores.asides import name_aside, prune_asides, surplus
 from recovery.stores.inspection import ahead
 from recovery.stores.looks import KafkaLook, LogLook, Unknown, look_at_kafka, look_at_log
@@ -22,6 +23,7 @@ from settings import Settings
 from storage.recovery_store import read_store
 from storage.store_contents import lag
 from storage.store_copy import copy_whole, take_back
+from storage.store_errors import printable
 
 # What one lane reads on this machine's class while everything else runs (docs/decisions/0005).
 RECORDS_PER_SECOND = 50_000
@@ -53,11 +55,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cut_at: datetime
     puts: list[Put]
     cost: Cost
+    signature: Standing  # how far the backup's manifest is proven
     is_done: bool = False
 
 
 def plan_restore(
-    settings: Settings, manifest: Manifest, only: Sequence[str], folder: Path, now: datetime
+    settings: Settings,
+    manifest: Manifest,
+    standing: Standing,
+    only: Sequence[str],
+    folder: Path,
+    now: datetime,
 ) -> Plan:
     """Say what would be done; raise StoreNotInBackupError."""
     entries = _entries(manifest, only)
@@ -66,7 +74,7 @@ def plan_restore(
         path = folder / entry.name
         puts.append(plan_put(path, entry.resume_epoch, now))
     cost = _cost(manifest, entries, look_at_kafka(settings), look_at_log(settings))
-    return Plan(backup=manifest.name, cut_at=manifest.cut_at, puts=puts, cost=cost)
+    return Plan(backup=manifest.name, cut_at=manifest.cut_at, puts=puts, cost=cost, signature=standing)
 
 
 def plan_put(path: Path, resume_epoch: int, now: datetime) -> Put:
@@ -126,7 +134,8 @@ def _other_lives(manifest: Manifest, kafka: KafkaLook) -> Iterator[str]:
     if not isinstance(manifest.kafka, KafkaLook):
         return
     if manifest.kafka.cluster_id != kafka.cluster_id:
-        yield f"the backup is of Kafka cluster {manifest.kafka.cluster_id}, this one is {kafka.cluster_id}"
+        theirs = printable(manifest.kafka.cluster_id)
+        yield f"the backup is of Kafka cluster {theirs:.80}, this one is {kafka.cluster_id}"
         return
     lives = {topic.topic: topic.topic_id for topic in manifest.kafka.topics}
     for topic in kafka.topics:

@@ -16,6 +16,7 @@ from recovery.backup.selection import choose, moment_of_match
 from recovery.lanes.holders import refuse_held
 from recovery.moments import FORMS, read_moment
 from recovery.refusals import EXPECTED, refuse
+from recovery.signatures import Keyring
 from recovery.stores import restore as work
 from recovery.stores.asides import KEPT
 from recovery.stores.finding import store_path, stores_folder
@@ -37,6 +38,10 @@ def restore(
     ] = None,
     at: Annotated[str | None, Parameter(help="A reading of the match clock, 63:12.")] = None,
     store: Annotated[tuple[str, ...], Parameter(help="Only this store (enrich-0); may be given again.")] = (),
+    accept_unsigned: Annotated[
+        bool,
+        Parameter(negative=(), help="Use one that is not signed, although there is a key."),
+    ] = False,
     dry_run: Annotated[bool, Parameter(negative=(), help="Say what would be done, and do nothing.")] = False,
     json: Annotated[bool, Parameter(negative=(), help="Print plan and result as JSON.")] = False,
 ) -> int:
@@ -50,9 +55,11 @@ def restore(
         moment = read_moment("--as-of", as_of, now) if as_of else None
         if match is not None and at is not None:
             moment = moment_of_match(settings.postgres, match, at)
-        place = BackupPlace(settings.backup_place)
+        place = BackupPlace(settings.backup_place, Keyring.of(settings, accept_unsigned))
         manifest = choose(place, name, moment)
-        plan = work.plan_restore(settings, manifest, store, stores_folder(settings), now)
+        plan = work.plan_restore(
+            settings, manifest, place.standing(manifest), store, stores_folder(settings), now
+        )
         _say(plan, errors, now)
         if dry_run:
             refuse_held(Path(put.path) for put in plan.puts)
@@ -79,6 +86,7 @@ def refuse_path(name: str | None) -> None:
 def _say(plan: Plan, console: Console, now: datetime) -> None:
     age = (now - plan.cut_at).total_seconds()
     console.print(f"Backup {plan.backup}, cut {age:,.0f} s ago:", markup=False)
+    console.print(plan.signature.sentence, markup=False, soft_wrap=True)
     for put in plan.puts:
         kept = f"; the old one goes to {put.aside}" if put.aside else "; there is none now"
         console.print(

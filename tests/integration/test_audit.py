@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
 from local.environment import environment_of
 from recovery.audit.run import Asked
@@ -20,7 +22,8 @@ from schemas.raw import source_of
 from settings import ROOT, Settings
 from tests.builders_log import Record
 from tests.event_builders import a_goal, a_pass
-from tests.fixtures.audit_world import AWAY, HOME, MALFORMED, World
+from tests.fixtures.audit_world import AWAY, HOME, MALFORMED, SHARDS, World
+from tests.fixtures.waiting import eventually
 
 Line = dict[str, object]
 MALFORMED_64 = base64.b64encode(MALFORMED).decode()
@@ -151,6 +154,37 @@ def test_settling_waits_for_the_log_and_says_where_it_stands(own_world: World) -
     receipt = own_world.audit(Asked(settle=timedelta(seconds=1)))
     assert receipt.verdict == "unsettled"
     assert any("broadcast-events[0]" in line and "1 records missing" in line for line in receipt.unsettled)
+
+
+def test_partitions_that_no_lane_reads_are_named_with_what_lies_in_them(own_world: World) -> None:
+    """Somebody added them: producers fill them, and the shards are as many as before."""
+    settings = own_world.settings
+    topic = f"{settings.topic_prefix}broadcast-events"
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    [added] = admin.create_partitions([NewPartitions(topic, SHARDS + 2)]).values()
+    added.result()
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    eventually(lambda: len(admin.list_topics(topic).topics[topic].partitions) == SHARDS + 2)
+    producer.produce(topic, b"{}", partition=SHARDS)
+    assert producer.flush(30) == 0
+    receipt = own_world.audit()
+    assert receipt.difference_counts == {"partition": 2}
+    assert [(line.where, line.found.partition(" ")[0]) for line in receipt.differences] == [
+        (f"{topic}[{SHARDS}]", "1"),
+        (f"{topic}[{SHARDS + 1}]", "0"),
+    ]
+
+
+def test_a_generation_that_rose_is_said_and_is_no_difference(world: World) -> None:
+    """Whoever wrote the log saw that it lost something, and began it anew."""
+    first = world.audit().history
+    assert (first.audited_at, first.is_remembered) == (None, True)
+    second = world.audit()
+    assert (second.verdict, second.history.compared, second.history.risen) == ("clean", SHARDS, [])
+    world.database.execute("UPDATE delivery_shards SET generation = generation + 1 WHERE shard = 0")
+    third = world.audit()
+    assert len(third.history.risen) == 1
+    assert "history" not in third.difference_counts
 
 
 def test_tail_of_repeats_counts_as_read(own_world: World) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from schemas.pack import pack, unpack
-from tests.fixtures.audit_world import HOME, World
+from schemas.partitioning import partition_of
+from tests.fixtures.audit_world import HOME, SHARDS, World
 
+NEVER_SEEN = next(f"never-{i}" for i in range(99) if partition_of(f"never-{i}", SHARDS) == 0)
 Damage = Callable[[World], object]
 EVENT_AT = "UPDATE events SET {} WHERE shard = 0 AND position = 15"
 
@@ -64,6 +66,45 @@ def _accept_and_refuse(world: World) -> None:
     )
 
 
+def _refuse(reason: str) -> Damage:
+    """The pass before the last goal never became an event, and a dead letter says why not."""
+
+    def damage(world: World) -> None:
+        row = world.database.execute(
+            "DELETE FROM events WHERE shard = 0 AND position = 13 RETURNING topic, source_offset"
+        ).fetchone()
+        assert row is not None
+        topic, offset = row
+        [value] = [
+            record.value
+            for record, origin in zip(world.records, world.origins, strict=True)
+            if (origin.topic, origin.partition, origin.offset) == ("broadcast-events", 0, offset)
+        ]
+        world.database.execute(
+            "INSERT INTO dead_letters"
+            " (topic, partition, source_offset, reason, detail, match, original, rejected_at)"
+            " VALUES (%s, 0, %s, %s, '', %s, %s, now())",
+            (topic, offset, reason, HOME, value),
+        )
+
+    return damage
+
+
+def _take_back(world: World) -> None:
+    """As if the database had been put back to an earlier moment, and nobody had said so."""
+    assert world.audit().verdict == "clean"
+    world.database.execute("DELETE FROM events WHERE shard = 0 AND position = 27")
+
+
+def _fork(world: World) -> None:
+    """Another last row in the log: whole in itself, and not what was there."""
+    assert world.audit().verdict == "clean"
+    world.database.execute(
+        "UPDATE events SET body_hash = 7, chain = '00000000-0000-0000-0000-000000000001'"
+        " WHERE shard = 0 AND position = 27"
+    )
+
+
 def _swap(world: World) -> None:
     """Exchange two rows of a match that lie next to each other."""
     world.database.execute(
@@ -100,6 +141,66 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         _sql("DELETE FROM events WHERE shard = 0 AND position = 27"),
         {"unaccounted", "sum", "image", "stream_top"},
     ),
+    "a shard taken back behind what was seen": (
+        _take_back,
+        {"history", "unaccounted", "sum", "image", "stream_top"},
+    ),
+    "another history of the same length": (
+        _fork,
+        {"history", "identity", "chain", "unaccounted", "origin", "stream_chain"},
+    ),
+    "a good record refused by a fold that takes it": (
+        _refuse("fold_failed"),
+        {"letter_fold", "position", "chain", "seq", "image"},
+    ),
+    "a good record refused by an image that has room": (
+        _refuse("image_full"),
+        {"letter_fold", "position", "chain", "seq", "image"},
+    ),
+    "a record of a match in progress called one of a retired match": (
+        _refuse("retired_match"),
+        {"letter_reason", "position", "chain", "seq", "image"},
+    ),
+    "another importance": (
+        _change_payload('"importance":9', '"importance":1'),
+        {"payload", "stream_bytes"},
+    ),
+    "another language": (
+        _change_payload('"language":"und"', '"language":"de"'),
+        {"payload", "stream_bytes"},
+    ),
+    "a match without its entry": (_sql("DELETE FROM matches WHERE shard = 0"), {"match"}),
+    "an entry without its match": (
+        _sql(
+            f"INSERT INTO matches SELECT '{NEVER_SEEN}', shard, bucket, fold_version"
+            " FROM matches WHERE shard = 0"
+        ),
+        {"match"},
+    ),
+    "an entry of a retired match that never was": (
+        _sql(
+            f"INSERT INTO matches SELECT '{NEVER_SEEN}', shard, bucket, fold_version, now()"
+            " FROM matches WHERE shard = 0"
+        ),
+        {"match"},
+    ),
+    "a match retired to hide what is missing": (
+        _sql(
+            f"UPDATE matches SET retired_at = now() WHERE match = '{HOME}'",
+            "DELETE FROM events WHERE shard = 0 AND position = 27",
+        ),
+        {"unaccounted", "sum", "image", "stream_top"},
+    ),
+    "a match parked by nobody": (
+        _sql(
+            "INSERT INTO controls (shard, match, kind, state, issued_by, because, obeyed_at)"
+            f" VALUES (0, '{HOME}', 'park', 'parked', '', '', now())"
+        ),
+        {"parked"},
+    ),
+    "an entry in another shard": (_sql("UPDATE matches SET shard = 1 WHERE shard = 0"), {"match"}),
+    "an entry of another day": (_sql("UPDATE matches SET bucket = bucket + 1 WHERE shard = 0"), {"match"}),
+    "an entry of another fold": (_sql("UPDATE matches SET fold_version = 99 WHERE shard = 0"), {"match"}),
     "a score changed": (
         _change_payload('"score":{"home":1', '"score":{"home":2'),
         {"score", "stream_bytes"},
@@ -170,7 +271,7 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         _sql("UPDATE dead_letters SET source_offset = 1000 WHERE reason = 'malformed_json'"),
         {"letter_origin", "unaccounted", "sum"},
     ),
-    "a good record refused": (_accept_and_refuse, {"accounted_twice", "sum"}),
+    "a good record refused": (_accept_and_refuse, {"accounted_twice", "letter_fold", "sum"}),
     "a stream entry dropped": (_drop_entry, {"stream_hole"}),
     "the first stream entries dropped": (_drop_first_entries, {"stream_start"}),
     "the last stream entry dropped": (_drop_last_entry, {"stream_hole"}),

@@ -181,7 +181,7 @@ def test_a_record_that_cannot_be_read_is_named_and_the_other_backups_go_on(new_b
     into = ("--into", str(backups.folder / "restored"))
     plan = backups.run("postgres", "restore", *into, "--dry-run", "--json")
     assert (plan.returncode, json.loads(plan.stdout)["backup"]) == (0, sound)
-    assert f"{damaged}, is damaged" in plan.stderr
+    assert f"{damaged}, is passed over" in plan.stderr
     _refused(backups, damaged, "restore", *into, "--backup", damaged)
 
     assert backups.do("prune", "--keep", "1", "--keep-for", "0s")["backups"] == []

@@ -15,9 +15,9 @@ from recovery.backup.manifest import decode_manifest, encode_manifest
 from recovery.prepare import hold_store
 from recovery.stores.inspect_command import inspect
 from recovery.stores.restore_command import restore, rewind
-from settings import ROOT, Settings
+from settings import ROOT, Secret, Settings
 from tests.fixtures.recovery_commands import Call
-from tests.fixtures.recovery_stores import DAMAGES, MakeStore, fill, partition
+from tests.fixtures.recovery_stores import DAMAGES, READABLE, MakeStore, fill, partition, run_sql
 
 REAL = ROOT.parent / "shared" / "real" / "sqlite_corrupt"
 
@@ -104,16 +104,41 @@ def test_our_own_damage_is_named_by_every_command(
     assert looked.status == 1
     assert [report["error"] for report in looked.json["stores"]] == [damage.error for damage in DAMAGES]
     assert all(report["reason"] and report["remedy"] for report in looked.json["stores"])
-    readable = {"pickle_that_calls", "pickle_cut", "state_of_another_kind"}
     for store_path, damage in zip(stores, DAMAGES, strict=True):
         for command in (backup.verify, restore):
             answer = called(settings, command, store_path, json=True)
-            expected = "NotABackupError" if damage.name in readable else damage.error
+            expected = "NotABackupError" if damage.name in READABLE else damage.error
             assert (answer.status, answer.json["error"]) == (1, expected)
-        if damage.name not in readable:
+        if damage.name not in READABLE:
             assert (
                 called(settings, rewind, store_path, to_oldest=True, json=True).json["error"] == damage.error
             )
+
+
+def test_a_state_that_runs_something_is_refused_by_every_command(
+    ground: Ground, make_store: MakeStore, tmp_path: Path, called: Call
+) -> None:
+    """Also in the ring, of which nothing else is ever read."""
+    settings, ran = ground.settings, tmp_path / "ran"
+    hostile = make_store(tmp_path / "hostile")
+    fill(hostile)
+    run_sql(
+        partition(hostile),
+        "UPDATE snaps SET ser_change = ? WHERE step_id = 'enrich.dedupe'",
+        f"cos\nsystem\n(S'touch {ran}'\ntR.".encode(),
+    )
+    ground.plant(partition(hostile))
+    verified = called(settings, backup.verify, ground.name, json=True)
+    assert (verified.status, verified.json[0]["error"]) == (1, "StateForeignError")
+    restored = called(settings, restore, ground.name, json=True)
+    assert (restored.status, restored.json["error"]) == (1, "StateForeignError")
+    assert called(settings, inspect, "enrich-0").status == 0
+    shutil.copy(partition(hostile), partition(ground.store))
+    looked = called(settings, inspect, "enrich-0", json=True)
+    assert (looked.status, looked.json["stores"][0]["error"]) == (1, "StateForeignError")
+    made = called(settings, backup.create, json=True)
+    assert (made.status, made.json["error"]) == (1, "StateForeignError")
+    assert not ran.exists()
 
 
 def test_a_backup_with_a_damaged_store_beside_is_not_made(ground: Ground, called: Call) -> None:
@@ -210,3 +235,60 @@ def a_held_store(store: Path) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def test_with_a_key_only_signed_backups_are_used(ground: Ground, called: Call) -> None:
+    """An older one is used when a person says so; one that was changed is not, whatever they say."""
+    settings = msgspec.structs.replace(ground.settings, backup_key=Secret("a-key-of-many-letters"))
+    for command in (backup.verify, restore):
+        refused = called(settings, command, ground.name, json=True)
+        answer = refused.json[0] if command is backup.verify else refused.json
+        assert (refused.status, answer["error"]) == (1, "ManifestUnsignedError")
+        assert "--accept-unsigned" in answer["remedy"]
+    taken = called(settings, backup.verify, ground.name, accept_unsigned=True, json=True)
+    assert (taken.status, taken.json[0]["signature"]) == (0, "unsigned")
+    put = called(settings, restore, ground.name, accept_unsigned=True, json=True)
+    assert (put.status, put.json["signature"]) == (0, "unsigned")
+    assert "not signed" in put.err
+
+    made = called(settings, backup.create, json=True)
+    assert made.status == 0
+    name = made.json["name"]
+    assert called(settings, backup.verify, name, json=True).json[0]["signature"] == "valid"
+    assert called(settings, restore, name, json=True).json["signature"] == "valid"
+    assert called(ground.settings, restore, name, json=True).json["signature"] == "unchecked"
+    plain = called(ground.settings, backup.verify, name)
+    assert (plain.status, "was not checked" in plain.err) == (0, True)
+    newer = msgspec.structs.replace(settings, backup_key=Secret("another-key-of-many, a-key-of-many-letters"))
+    assert called(newer, restore, name, json=True).json["signature"] == "valid"
+
+    manifest = ground.backup.with_name(name) / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"rows": ', b'"rows": 1'))
+    for options in ({}, {"accept_unsigned": True}):
+        for command in (backup.verify, restore):
+            refused = called(settings, command, name, json=True, **options)
+            answer = refused.json[0] if command is backup.verify else refused.json
+            assert (refused.status, answer["error"]) == (1, "ManifestForgedError")
+            assert "key-of-many" not in refused.out + refused.err
+
+
+@pytest.mark.parametrize("name", ["../enrich-9", "/tmp/enrich-9", "enrich-0.lock", "a\x1b[31mb", ".."])
+def test_a_store_that_a_manifest_calls_otherwise_is_put_nowhere(
+    ground: Ground, called: Call, name: str, tmp_path: Path
+) -> None:
+    """Every command that reads the manifest refuses it; those that only list never join the name."""
+    manifest = ground.backup / "manifest.json"
+    manifest.write_bytes(
+        manifest.read_bytes().replace(b'"name": "enrich-0"', b'"name": ' + msgspec.json.encode(name))
+    )
+    before = sorted(tmp_path.rglob("*"))
+    for command in (backup.verify, restore):
+        refused = called(ground.settings, command, ground.name, json=True)
+        answer = refused.json[0] if command is backup.verify else refused.json
+        assert (refused.status, answer["error"]) == (1, "ManifestError")
+        assert "\x1b" not in refused.err
+    assert [line["name"] for line in called(ground.settings, backup.list_backups, json=True).json] == [
+        ground.name
+    ]
+    assert called(ground.settings, backup.prune, keep=1, json=True).json == []
+    assert sorted(tmp_path.rglob("*")) == before

@@ -33,7 +33,7 @@ from storage.store_contents import read_contents
 from tests.event_builders import a_pass, encoded
 from tests.fixtures.audit_world import HOME, World
 from tests.fixtures.recovery_commands import Call, recovery_environment, run_recovery
-from tests.fixtures.recovery_stores import MakeStore, fill
+from tests.fixtures.recovery_stores import MakeStore, fill, run_sql
 from tests.fixtures.waiting import eventually
 from tests.free_ports import a_free_base
 
@@ -129,6 +129,25 @@ def test_backup_under_load_brings_a_lost_store_back(installation: Settings, call
     produce(installation, 8_000, 1_000)
     with a_lane(installation):
         eventually(lambda: rows(installation) == 9_000, LONG)
+
+
+def test_a_lane_starts_without_a_state_that_would_run_something(
+    installation: Settings, tmp_path: Path
+) -> None:
+    """And reads on where the log says."""
+    produce(installation, 0, 500)
+    with a_lane(installation):
+        eventually(lambda: snapshots_of_reading(installation) == 500, LONG)
+    store = store_of(installation)
+    ran = tmp_path / "ran"
+    for file in store.glob("*.sqlite3"):
+        hostile = f"cos\nsystem\n(S'touch {ran}'\ntR.".encode()
+        run_sql(file, "UPDATE snaps SET ser_change = ? WHERE ser_change IS NOT NULL", hostile)
+    produce(installation, 500, 500)
+    with a_lane(installation):
+        eventually(lambda: rows(installation) == 1_000, LONG)
+    assert not ran.exists()
+    assert len(list(store.parent.glob(f"{store.name}.foreign-*"))) == 1
 
 
 def test_a_rewound_store_is_gone_on_from_without_loss(installation: Settings, called: Call) -> None:

@@ -27,14 +27,24 @@ NEW_GENERATION = "a log that lost its end begins a new generation"
 ONE_EVENT = "each place of a generation has one event"
 # The audit's kinds of difference, by the promise that each one breaks.
 PROMISES = {
-    LOST: ("unread", "removed", "unaccounted", "ledger_event", "ledger_final", "sum"),
+    LOST: (
+        "unread",
+        "removed",
+        "unaccounted",
+        "ledger_event",
+        "ledger_final",
+        "sum",
+        "history",
+        "partition",
+    ),
     "nothing twice": ("key_twice", "accounted_twice", "ledger_extra"),
-    ORDER: ("position", "seq", "order", "shard", "appended_at"),
+    ORDER: ("position", "seq", "order", "shard", "match", "appended_at"),
     "the chain proves the log": ("chain", "identity", "payload", "origin"),
     "image = fold": ("score", "fold", "image", "fold_version"),
     LETTERS: (
         "letter_origin",
         "letter_reason",
+        "letter_fold",
         "letter_topic",
         "ledger_letter",
         "ledger_refused",

@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from dataflows.enrichment import enrich, importance_of, language_of_script
+from dataflows.enrichment import enrich
 from schemas.batch import Event, EventBatch, event_of
 from schemas.raw import SocialBody
+from schemas.weight import importance_of, language_of_script
 from tests.event_builders import a_goal, a_pass, a_post, a_reading
 
 

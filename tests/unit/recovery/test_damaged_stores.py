@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from storage.plain_pickle import NotPlainError, load_plain
 from storage.recovery_store import read_store
 from storage.store_contents import read_contents
 from storage.store_errors import StoreError, StoreForeignError, StoreMissingError
@@ -68,19 +67,3 @@ def test_a_folder_of_something_else_is_foreign(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear all")
     with pytest.raises(StoreForeignError):
         read_store(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\x80\x04",
-        b"cos\nsystem\n(S'true'\ntR.",
-        b"\x80\x04\x8c\x02os\x8c\x04exit\x93.",
-        b"Pme\n.",
-        b"}",
-    ],
-)
-def test_a_pickle_of_more_than_builtins_is_refused(data: bytes) -> None:
-    with pytest.raises(NotPlainError):
-        load_plain(data)

@@ -5,6 +5,7 @@ import io
 from rich.console import Console
 
 from recovery.audit.findings import Findings
+from recovery.audit.history import HistoryNote
 from recovery.audit.receipt import Receipt, write_receipt
 from recovery.audit.table import show
 from recovery.audit.tally import Tallies, TopicTally
@@ -18,7 +19,9 @@ def a_receipt(findings: Findings, matches: int = 3, unsettled: list[str] | None 
     for number in range(matches):
         tally = tallies.match(f"match-{number:03d}", 7)
         tally.records = tally.events = tally.streamed = 12_345_678
-    return write_receipt(tallies, findings, None, unsettled or [], None, "2024-03-16T20:00:00Z", 1.5, {})
+    history = HistoryNote(file="audit.json", risen=["shard 3: generation 5 ended at 7 or later"])
+    at = "2024-03-16T20:00:00Z"
+    return write_receipt(tallies, findings, None, unsettled or [], history, None, at, 1.5, {})
 
 
 def shown(receipt: Receipt) -> str:
