@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from schemas.log_position import LogPosition
 from schemas.raw import RAW_TOPICS
 
 LIVE_EVENTS = "live-events"
@@ -27,14 +28,6 @@ COPIED_BYTES = 1_000_000
 Headers = Mapping[str, bytes]
 
 
-class LivePlace(NamedTuple):
-    """Where the log has the event of a record."""
-
-    generation: int
-    position: int
-    chain: bytes
-
-
 class LetterCopy(NamedTuple):
     """Which dead letter a record is a copy of."""
 
@@ -56,11 +49,11 @@ def outlet_topics() -> Sequence[str]:
     return (LIVE_EVENTS, *(dead_letter_topic(topic) for topic in RAW_TOPICS))
 
 
-def live_place(headers: Headers) -> LivePlace | None:
+def live_place(headers: Headers) -> LogPosition | None:
     """The place that a record of `live-events` carries; None when somebody else wrote it."""
     try:
         chain = bytes.fromhex(headers[CHAIN].decode())
-        return LivePlace(int(headers[GENERATION]), int(headers[POSITION]), chain)
+        return LogPosition(int(headers[GENERATION]), int(headers[POSITION]), chain)
     except (KeyError, ValueError):
         return None
 
