@@ -22,6 +22,7 @@ from tests.grown_log import (
     GrownLog,
     copied,
     live_events_hold,
+    live_events_lack,
     streamed,
     streams_hold,
 )
@@ -244,6 +245,58 @@ def test_another_history_at_the_same_position_begins_a_new_life(
     assert log.generation(0) > before
 
 
+@pytest.mark.parametrize("redis_too", [False, True], ids=["streams keep the lost end", "streams emptied"])
+@pytest.mark.parametrize("is_up", [True, False], ids=["relay up", "relay down"])
+@pytest.mark.parametrize("targets", ["live-events", "streams,live-events"])
+def test_nothing_of_the_log_is_missing_in_kafka_after_a_failover_took_its_end(
+    installation: Settings,
+    log: GrownLog,
+    start_relay: StartRelay,
+    redis_too: bool,
+    is_up: bool,
+    targets: str,
+) -> None:
+    """Lost and grown again under the same generation: the record in Kafka is of a log that is gone.
+
+    Whoever looks begins a new generation, so that readers do not take the one
+    for the continuation of the other. However long the relay was away: what
+    lies between the fork and what a new stream would get is sent too.
+    """
+    settings = replace(installation, deliver_to=targets, stream_retention=10)
+    log.grow(0, 20)
+    relay = start_relay(settings)
+    eventually(lambda: live_events_lack(installation, log) == [], SOON)
+    before = log.generation(0)
+    if not is_up:
+        relay.kill()
+    log.lose_after(0, 18)
+    if redis_too:
+        with Redis.from_url(installation.redis) as redis:
+            redis.flushdb()
+    log.grow(0, 60)
+    if not is_up:
+        start_relay(settings)
+    eventually(lambda: live_events_lack(installation, log) == [], SOON)
+    assert live_events_hold(installation, log, exactly_once=False)
+    assert log.generation(0) > before
+
+
+def test_a_failover_that_took_only_the_generation_begins_one_above_it(
+    installation: Settings, log: GrownLog, start_relay: StartRelay
+) -> None:
+    """Readers have seen the higher number, and would wait for it for ever."""
+    log.grow(0, 20)
+    relay = start_relay(installation)
+    eventually(is_delivered(installation, log), SOON)
+    relay.kill()
+    seen = log.generation(0)
+    log.lose_generation(0)
+    log.grow(0, 5)
+    start_relay(installation)
+    eventually(lambda: log.generation(0) > seen, SOON)
+    eventually(is_delivered(installation, log), SOON)
+
+
 def test_a_stream_begins_with_what_is_kept_and_is_trimmed_to_it(
     installation: Settings, log: GrownLog, start_relay: StartRelay
 ) -> None:
@@ -348,6 +401,14 @@ def test_a_dead_kafka_delays_nothing_but_itself(
 def _put_stream(settings: Settings, name: StreamName) -> None:
     streams = Streams(settings.redis)
     streams.append(
-        [PackToAppend(stream_name(*name), StreamTop(0, bytes(16)), StreamTop(1, b"x" * 16), b"\0\0\0\1x")]
+        [
+            PackToAppend(
+                stream_name(*name),
+                StreamTop(0, bytes(16)),
+                StreamTop(1, b"x" * 16),
+                b"\0\0\0\1x",
+                bytes(16) + b"x" * 16,
+            )
+        ]
     )
     streams.close()
