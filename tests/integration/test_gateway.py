@@ -12,7 +12,7 @@ import pytest
 from schemas.identity import ZERO_CHAIN
 from schemas.image import decode_image
 from settings import Settings
-from tests.event_builders import MATCH, a_cancel_of, a_goal, a_pass, a_period_start
+from tests.event_builders import MATCH, a_cancel_of, a_goal, a_period_start, passes
 from tests.fan import Fan
 from tests.fixtures.services import Service, StartService
 from tests.fixtures.waiting import eventually
@@ -30,10 +30,6 @@ def log(installation: Settings) -> Iterator[LiveLog]:
 @pytest.fixture
 def gateway(log: LiveLog, start_service: StartService) -> Service:
     return start_service("gateway", log.settings)
-
-
-def passes(count: int, first: int = 1, match: str = MATCH) -> list[Any]:
-    return [a_pass(f"pass-{first + i}", match=match, clock=600 + first + i) for i in range(count)]
 
 
 def image_of(answer: dict[str, Any]) -> Any:
@@ -233,7 +229,7 @@ def test_events_that_were_dropped_from_the_log_are_replaced_by_an_image(
     asyncio.run(watch())
 
 
-def test_holes_in_the_stream_are_read_from_the_log(log: LiveLog, gateway: Service) -> None:
+def test_gaps_in_the_stream_are_read_from_the_log(log: LiveLog, gateway: Service) -> None:
     """Packs lost, overlapping and damaged: each event still comes once and in order."""
 
     async def watch() -> None:
@@ -291,92 +287,6 @@ def test_a_new_generation_brings_an_image_and_events_go_on(log: LiveLog, gateway
             log.say(passes(3, 200))
             await fan.has(MATCH, 16)
             assert len(fan.named("resync")) == 1
-
-    asyncio.run(watch())
-
-
-def has_lost(log: LiveLog, streams: str) -> None:
-    """A failover takes events 19 and 20, and others come in their place, under the same generation."""
-    log.lose_after(MATCH, 18)
-    if streams == "streams emptied":
-        log.flush_streams()
-    log.append(passes(3, 1_000))
-    if streams == "streams emptied":
-        log.publish()
-
-
-STREAMS = pytest.mark.parametrize("streams", ["streams keep the lost end", "streams emptied"])
-
-
-@STREAMS
-def test_history_that_a_failover_took_is_replaced_by_an_image(
-    log: LiveLog, gateway: Service, streams: str
-) -> None:
-    """Never old 19 and 20 and then new 21: no relay and no writer need say so with a new generation."""
-    log.say(passes(20))
-
-    async def watch() -> None:
-        async with Fan(gateway.url) as fan:
-            await fan.join(MATCH, (log.generation, 17))
-            await fan.has(MATCH, 20)
-            has_lost(log, streams)
-            await fan.until(lambda: bool(fan.named("resync")))
-            told = fan.named("resync")[0]
-            assert "history" in told["reason"]
-            assert (told["generation"], told["image"]["seq"]) == (log.generation, told["seq"])
-            log.append(passes(2, 2_000))
-            await fan.has(MATCH, 23)
-            assert fan.chains[MATCH] == log.chain(MATCH)
-            assert len(fan.named("resync")) == 1
-
-    asyncio.run(watch())
-
-
-def test_a_log_that_ends_before_what_was_shown_is_seen_while_nothing_comes(
-    log: LiveLog, gateway: Service
-) -> None:
-    """The streams are gone as well, so the head below is all there is to see."""
-    log.say(passes(20))
-
-    async def watch() -> None:
-        async with Fan(gateway.url) as fan:
-            assert (await fan.join(MATCH))["seq"] == 20
-            log.lose_after(MATCH, 18)
-            log.flush_streams()
-            await fan.until(lambda: bool(fan.named("resync")))
-            assert fan.named("resync")[0]["seq"] == 18
-            log.say(passes(4, 1_000))
-            await fan.has(MATCH, 22)
-            assert fan.chains[MATCH] == log.chain(MATCH)
-
-    asyncio.run(watch())
-
-
-@STREAMS
-def test_a_fan_who_comes_back_with_lost_history_gets_an_image(
-    log: LiveLog, gateway: Service, start_service: StartService, streams: str
-) -> None:
-    """To the same gateway, and to one that never saw what was lost."""
-    chain = log.say(passes(20))[-1].chain.hex()
-
-    async def watch() -> None:
-        async with Fan(gateway.url) as fan:
-            assert (await fan.join(MATCH, (log.generation, 20), chain))["resumed"]
-        has_lost(log, streams)
-        for url in (gateway.url, start_service("gateway", log.settings).url):
-            async with Fan(url) as fan:
-                answer = await fan.join(MATCH, (log.generation, 20), chain)
-                assert "history" in answer["resync"]
-                assert (answer["seq"], answer["chain"]) == (21, log.chain(MATCH))
-                page = await fan.ask(
-                    "backfill",
-                    {"match": MATCH, "generation": log.generation, "after_seq": 20, "chain": chain},
-                )
-                assert "history" in page["resync"]
-                common = log.chain(MATCH, 18)
-                assert (await fan.join(MATCH, (log.generation, 18), common))["resumed"]
-                await fan.has(MATCH, 21)
-                assert fan.chains[MATCH] == log.chain(MATCH)
 
     asyncio.run(watch())
 

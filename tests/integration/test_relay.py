@@ -1,10 +1,7 @@
 """The relay as a process of its own, beside real servers: whatever happens, its targets become the log."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -13,16 +10,15 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from local.environment import environment_of
-from settings import ROOT, Settings
+from settings import Settings
 from sinks.live_streams import LivePublisher
 from storage.streams import PackToAppend, StreamName, Streams, StreamTop, stream_name
+from tests.fixtures.relays import StartRelay
 from tests.fixtures.waiting import eventually
 from tests.grown_log import (
     GrownLog,
     copied,
     live_events_hold,
-    live_events_lack,
     streamed,
     streams_hold,
 )
@@ -31,52 +27,6 @@ pytestmark = pytest.mark.integration
 
 SOON = timedelta(seconds=60)
 NOWHERE = "127.0.0.1:1"  # nobody listens there: refused at once
-
-
-class Relay:
-    """One `dataflows.deliver`."""
-
-    def __init__(self, settings: Settings, number: int) -> None:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        self._path = settings.data / f"deliver-{number}.log"
-        with self._path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bytewax.run", "dataflows.deliver"],
-                cwd=ROOT,
-                env=environment_of(settings) | {"PATH": os.environ["PATH"]},
-                stdout=log,
-                stderr=log,
-            )
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def said(self) -> str:
-        return self._path.read_text()
-
-
-StartRelay = Callable[[Settings], Relay]
-
-
-@pytest.fixture
-def start_relay() -> Iterator[StartRelay]:
-    """Start relays; all are killed after the test, and none may have ended by itself."""
-    relays: list[Relay] = []
-
-    def start(settings: Settings) -> Relay:
-        relays.append(Relay(settings, len(relays)))
-        return relays[-1]
-
-    yield start
-    codes = [relay.process.poll() for relay in relays]
-    for relay in relays:
-        relay.kill()
-    for code, relay in zip(codes, relays, strict=True):
-        assert code in (None, -signal.SIGKILL), relay.said()
 
 
 @pytest.fixture
@@ -243,58 +193,6 @@ def test_another_history_at_the_same_position_begins_a_new_life(
     start_relay(installation)
     eventually(lambda: streams_hold(installation, log), SOON)
     assert log.generation(0) > before
-
-
-@pytest.mark.parametrize("redis_too", [False, True], ids=["streams keep the lost end", "streams emptied"])
-@pytest.mark.parametrize("is_up", [True, False], ids=["relay up", "relay down"])
-@pytest.mark.parametrize("targets", ["live-events", "streams,live-events"])
-def test_nothing_of_the_log_is_missing_in_kafka_after_a_failover_took_its_end(
-    installation: Settings,
-    log: GrownLog,
-    start_relay: StartRelay,
-    redis_too: bool,
-    is_up: bool,
-    targets: str,
-) -> None:
-    """Lost and grown again under the same generation: the record in Kafka is of a log that is gone.
-
-    Whoever looks begins a new generation, so that readers do not take the one
-    for the continuation of the other. However long the relay was away: what
-    lies between the fork and what a new stream would get is sent too.
-    """
-    settings = replace(installation, deliver_to=targets, stream_retention=10)
-    log.grow(0, 20)
-    relay = start_relay(settings)
-    eventually(lambda: live_events_lack(installation, log) == [], SOON)
-    before = log.generation(0)
-    if not is_up:
-        relay.kill()
-    log.lose_after(0, 18)
-    if redis_too:
-        with Redis.from_url(installation.redis) as redis:
-            redis.flushdb()
-    log.grow(0, 60)
-    if not is_up:
-        start_relay(settings)
-    eventually(lambda: live_events_lack(installation, log) == [], SOON)
-    assert live_events_hold(installation, log, exactly_once=False)
-    assert log.generation(0) > before
-
-
-def test_a_failover_that_took_only_the_generation_begins_one_above_it(
-    installation: Settings, log: GrownLog, start_relay: StartRelay
-) -> None:
-    """Readers have seen the higher number, and would wait for it for ever."""
-    log.grow(0, 20)
-    relay = start_relay(installation)
-    eventually(is_delivered(installation, log), SOON)
-    relay.kill()
-    seen = log.generation(0)
-    log.lose_generation(0)
-    log.grow(0, 5)
-    start_relay(installation)
-    eventually(lambda: log.generation(0) > seen, SOON)
-    eventually(is_delivered(installation, log), SOON)
 
 
 def test_a_stream_begins_with_what_is_kept_and_is_trimmed_to_it(
