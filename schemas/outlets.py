@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from schemas.identity import CHAIN_BYTES
 from schemas.log_position import LogPosition
 from schemas.raw import RAW_TOPICS
 
@@ -24,6 +25,10 @@ CUT = "cut"  # the full size, where the copy is shorter
 
 # A raw record may fill its topic's limit of 1 MiB; the copy has headers on top.
 COPIED_BYTES = 1_000_000
+
+# What a browser counts exactly; a generation is a time in milliseconds. The relay begins generations
+# above the last record's, so a number made up by somebody else must not get that far.
+_NUMBERS_END = 2**53
 
 Headers = Mapping[str, bytes]
 
@@ -53,9 +58,11 @@ def live_place(headers: Headers) -> LogPosition | None:
     """The place that a record of `live-events` carries; None when somebody else wrote it."""
     try:
         chain = bytes.fromhex(headers[CHAIN].decode())
-        return LogPosition(int(headers[GENERATION]), int(headers[POSITION]), chain)
+        found = LogPosition(int(headers[GENERATION]), int(headers[POSITION]), chain)
     except (KeyError, ValueError):
         return None
+    is_ours = 0 <= min(found[:2]) and max(found[:2]) < _NUMBERS_END and len(chain) == CHAIN_BYTES
+    return found if is_ours else None
 
 
 def letter_copy(headers: Headers) -> LetterCopy | None:

@@ -17,8 +17,8 @@ from storage.reading import LogReader
 class MatchView(NamedTuple):
     """The image of a match and where it is in the log; no image before its first event.
 
-    `chain` and `position` are those of its last event; None and 0 when that
-    event was dropped from the log.
+    `chain` and `position` are those of its last event: None when that event
+    was dropped from the log, and 0 where nobody asked the log for it.
     """
 
     match: str
@@ -132,9 +132,9 @@ LIMIT %(limit)s
 
 
 def advanced(view: MatchView, payload: bytes, chain: bytes) -> MatchView:
-    """The view after the next event of the log."""
+    """The view after the next event of the log; its position is not known."""
     image = empty_image(view.match) if view.image is None else view.image
-    return view._replace(image=advance(image, decode_live(payload).event), chain=chain)
+    return view._replace(image=advance(image, decode_live(payload).event), chain=chain, position=0)
 
 
 class MatchQueries:

@@ -54,8 +54,18 @@ def test_a_letter_too_large_for_its_topic_says_that_it_was_cut() -> None:
 
 
 def test_a_record_of_somebody_else_has_no_place() -> None:
-    for headers in ({}, {"position": b"x", "chain": b"00"}, {"position": b"1", "chain": b"zz"}):
-        assert live_place(headers) is None
+    ours = {"generation": b"1700", "position": b"8", "chain": CHAIN.hex().encode()}
+    assert live_place(ours) is not None
+    for wrong in (
+        {"position": b"x"},
+        {"chain": b"zz"},
+        {"chain": CHAIN.hex().encode()[2:]},
+        {"generation": b"-1"},
+        {"generation": b"9007199254740992"},
+        {"position": b"99999999999999999999"},
+    ):
+        assert live_place(ours | wrong) is None
+    assert live_place({}) is None
     for headers in (
         {},
         {"letter": b"1"},
