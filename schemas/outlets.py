@@ -61,7 +61,8 @@ def live_place(headers: Headers) -> LogPosition | None:
         found = LogPosition(int(headers[GENERATION]), int(headers[POSITION]), chain)
     except (KeyError, ValueError):
         return None
-    is_ours = 0 <= min(found[:2]) and max(found[:2]) < _NUMBERS_END and len(chain) == CHAIN_BYTES
+    numbers = found.generation, found.position
+    is_ours = min(numbers) >= 0 and max(numbers) < _NUMBERS_END and len(chain) == CHAIN_BYTES
     return found if is_ours else None
 
 
