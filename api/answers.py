@@ -33,11 +33,12 @@ class MatchList(msgspec.Struct, frozen=True):
 
 
 class MatchState(msgspec.Struct, frozen=True):
-    """The image of a match: the fold of its log up to exactly `seq`."""
+    """The image of a match: the fold of its log up to exactly `seq`, where the log has this chain."""
 
     match: str
     generation: int
     seq: int
+    chain: str | None  # None: the event at `seq` was dropped from the log
     image: MatchImage
 
 
@@ -46,6 +47,7 @@ class EventPage(msgspec.Struct, frozen=True):
 
     match: str
     generation: int
+    chain: str | None  # at the last event here; without events at the seq that was asked about
     events: list[LiveEvent]
     head_seq: int
     complete: bool
@@ -99,6 +101,7 @@ def encode_page(match: str, page: Page) -> bytes:
         {
             "match": match,
             "generation": page.generation,
+            "chain": None if page.last_chain is None else page.last_chain.hex(),
             "events": [orjson.Fragment(payload) for payload in page.payloads],
             "head_seq": page.head_seq,
             "complete": page.is_complete,

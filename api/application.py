@@ -23,15 +23,16 @@ What the log says about matches and events.
 
 **How to follow a match.** `GET /matches/{id}` gives its image: score, clock, incidents, and the `seq` of the
 last event it contains. From there either join the match on the Socket.IO gateway with
-`{match, since: {generation, seq}}`, or poll `GET /matches/{id}/events?after_seq=<seq>`: you get every later
-event once and in order.
+`{match, since: {generation, seq, chain}}`, or poll `GET /matches/{id}/events?after_seq=<seq>`: you get every
+later event once and in order.
 
 **Corrections are events.** A reversed goal is a later event with the same `source_event_id`, a higher
 `revision` and `action: cancel`. Apply events in the order of `seq`; of each `source_event_id` the highest
 revision holds.
 
 **Numbers.** `seq` counts the events of a match from 1, without gaps. It is valid within one `generation`:
-when that changes, the log began another life and what you have is to be forgotten.
+when that changes, what you have is to be forgotten. `chain` stands for the whole log up to an event; hand it
+back, and a log that lost what you have seen is noticed before its generation rises.
 
 **Errors** are problem details (RFC 9457) with `field` where one part of the request is at fault. 503 comes
 with `Retry-After`: the log is out of reach for a moment.

@@ -38,7 +38,8 @@ class Catalogue:
 
     def _is_fresh(self, line: Listed) -> bool:
         kept = self._views.get(line.match)
-        return kept is not None and kept.generation == line.generation and kept.seq >= line.seq
+        ends = line.generation, line.seq, line.chain
+        return kept is not None and (kept.generation, kept.seq, kept.chain) == ends
 
     def _asked(self, match: str) -> Asked:
         return Asked(match, partition_of(match, self._shards), self._views.get(match))

@@ -45,12 +45,13 @@ _image = empty_image(_MATCH)
 for _event in (_FIXTURE, _START):
     _image, _ = fold(_image, _event, key_of(_event).hex(), _AT, 5, "und")
 _image, _live = fold(_image, _GOAL, key_of(_GOAL).hex(), _AT, 9, "und")
-_view = MatchView(_MATCH, _GENERATION, _image)
-_line = summary(Listed(_MATCH, _SHARD, _GENERATION, _image.seq, _AT), _view)
+_chain = next_chain(bytes(16), key_of(_GOAL), body_hash(_GOAL))
+_view = MatchView(_MATCH, _GENERATION, _image, _chain)
+_line = summary(Listed(_MATCH, _SHARD, _GENERATION, _image.seq, _chain, _AT), _view)
 
 MATCH_LIST = MatchList([_line] if _line else [])
-MATCH_STATE = MatchState(_MATCH, _GENERATION, _image.seq, _image)
-EVENT_PAGE = EventPage(_MATCH, _GENERATION, [_live], _image.seq, True)
+MATCH_STATE = MatchState(_MATCH, _GENERATION, _image.seq, _chain.hex(), _image)
+EVENT_PAGE = EventPage(_MATCH, _GENERATION, _chain.hex(), [_live], _image.seq, True)
 EVENT_FOUND = EventFound(
     event_id=_live.event_id,
     match=_MATCH,
@@ -58,7 +59,7 @@ EVENT_FOUND = EventFound(
     shard=_SHARD,
     position=_live.seq,
     generation=_GENERATION,
-    chain=next_chain(bytes(16), key_of(_GOAL), body_hash(_GOAL)).hex(),
+    chain=_chain.hex(),
     event=_live,
 )
 

@@ -54,13 +54,14 @@ def handlers(catalogue: Catalogue, log: LogQueries, shards: int, page_limit: int
         """The image of a match: everything a fan joins with.
 
         It is the fold of the match's events 1 to `seq`. To follow the match
-        from here, join it on the gateway with `since: {generation, seq}`, or
-        ask for its events after `seq`.
+        from here, join it on the gateway with `since: {generation, seq, chain}`,
+        or ask for its events after `seq`.
         """
         view = await catalogue.view(_checked(match_id))
         if view.image is None:
             raise problems.unknown("match", match_id, "match_id")
-        return MatchState(match_id, view.generation, view.seq, view.image)
+        chain = None if view.chain is None else view.chain.hex()
+        return MatchState(match_id, view.generation, view.seq, chain, view.image)
 
     @get(
         "/matches/{match_id:str}/events",
@@ -98,7 +99,8 @@ def handlers(catalogue: Catalogue, log: LogQueries, shards: int, page_limit: int
 
         Seqs are counted from 1 in each match. While `complete` is false ask
         again with the last seq you got. When `generation` is not the one you
-        know, the log began another life: forget what you have.
+        know, forget what you have. `chain` proves the log up to the last
+        event: whoever has another chain at the same seq has another history.
         """
         checked = _checked(match_id)
         page = await log.events_after(checked, partition_of(checked, shards), after_seq, limit)

@@ -1,20 +1,23 @@
 """Looking for what Kafka lacks: events after those in `live-events`, letters after those in `<topic>-dlq`."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
-from typing import NamedTuple
 
-from dataflows.kafka_records import letter_of, place_of
+from dataflows.kafka_records import letter_of
 from dataflows.polling import Found
 from dataflows.stream_plan import beginning
-from schemas.outlets import LIVE_EVENTS, dead_letter_topic
+from schemas.log_position import LogPosition
+from schemas.outlets import LIVE_EVENTS, dead_letter_topic, live_place
 from schemas.raw import RAW_TOPICS
 from settings import Settings
 from sinks.availability import Availability
 from sinks.kafka_outlet import KafkaOutlet
 from sinks.last_records import Partition, TopicsUnreadableError, read_last_headers
+from sinks.stream_repair import begin_generation, generations_of
 from storage.reading import LogUnavailableError
-from storage.relay_reads import Letter, LetterPlace, LogRun, Place, RelayReads, ShardState
+from storage.relay_reads import Letter, LetterPlace, LogRun, RelayReads, ShardState
+from storage.streams import StreamName, Streams, StreamsUnavailableError
 
 # Nobody waits for a screen behind `live-events`.
 _IDLE = timedelta(milliseconds=100)
@@ -28,48 +31,63 @@ _ROWS = 10_000  # of one look, all shards together: some megabytes
 _LETTERS = 200  # of one look; a letter may hold a megabyte
 
 
-class Cursor(NamedTuple):
-    """Up to where the events of a shard are in Kafka."""
-
-    generation: int
-    place: Place
-
-
-def go_on_from(last: Place | None, log: ShardState, retention: int) -> int:
+def go_on_from(last: LogPosition | None, log: ShardState, retention: int) -> int:
     """The position after which a shard's events are missing in Kafka.
 
     Behind the last record where the log has that place. A topic without
-    records, or with another history, gets what a new stream would get:
-    readers find the rest in the log.
+    records gets what a new stream would get: readers find the rest in the
+    log. One with another history gets all that came since that much before
+    its last record: there the histories part, and what the log has instead
+    was never sent.
     """
-    if last is not None and log.chain_at == last.chain:
+    if last is None:
+        return beginning(log, retention)
+    if log.chain_at == last.chain:
         return last.position
-    return beginning(log, retention)
+    return max(log.base.position, min(last.position, log.head.position) - retention)
+
+
+def has_lost(last: LogPosition, log: ShardState) -> bool:
+    """Whether a record is of a history that the log lost, and nobody said so with a new generation yet.
+
+    A record of a later generation shows that the log lost the generation
+    itself. What was dropped from the log says nothing.
+    """
+    if last.generation != log.generation:
+        return last.generation > log.generation
+    return last.position >= log.base.position and log.chain_at != last.chain
 
 
 class LiveEventsLooker:
-    """Finds the rows that `live-events` lacks."""
+    """Finds the rows that `live-events` lacks.
+
+    Where the last record is of a history that the log lost, it begins a new
+    generation before it sends the other one: readers must not take what
+    comes next for its continuation.
+    """
 
     def __init__(
         self,
         settings: Settings,
         log: RelayReads,
+        streams: Streams,
         outlet: KafkaOutlet,
         kafka: Availability,
         postgres: Availability,
         clock: Callable[[], float],
     ) -> None:
-        """`clock` counts seconds and never goes back."""
+        """`streams` only say which generations there were; `clock` counts seconds and never goes back."""
         self._settings = settings
         self._log = log
+        self._streams = streams
         self._outlet = outlet
         self._kafka = kafka
         self._postgres = postgres
         self._clock = clock
         self._life = 0
-        self._last: dict[int, Place] = {}
-        self._cursors: dict[int, Cursor] = {}
-        self._lives_seen_at = 0.0
+        self._last: dict[int, LogPosition] = {}  # of each shard, the last record in Kafka or on its way
+        self._cursors: dict[int, LogPosition] = {}  # up to where its events are there
+        self._lives_seen_at: float | None = None  # None: a shard waits for its place
         self._limit = max(1, _ROWS // settings.shards)
 
     def look(self) -> Found[LogRun]:
@@ -81,10 +99,7 @@ class LiveEventsLooker:
                 self._read_last_records()
                 self._life = self._outlet.life
             self._notice_lives()
-            runs = self._log.after(
-                {shard: (at.generation, at.place.position) for shard, at in self._cursors.items()},
-                self._limit,
-            )
+            runs, astray = self._log.after(self._cursors, self._limit)
         except TopicsUnreadableError as error:
             return Found((), self._kafka.lost(error.detail))
         except LogUnavailableError as error:
@@ -92,9 +107,11 @@ class LiveEventsLooker:
         self._kafka.regained()
         self._postgres.regained()
         for run in runs:
-            place = Place(run.rows[-1].position, run.rows[-1].chain)
-            self._cursors[run.shard] = Cursor(run.generation, place)
-            self._last[run.shard] = place
+            place = LogPosition(run.generation, run.rows[-1].position, run.rows[-1].chain)
+            self._cursors[run.shard] = self._last[run.shard] = place
+        for shard in astray:
+            del self._cursors[shard]
+            self._lives_seen_at = None
         is_full = any(len(run.rows) == self._limit for run in runs)
         return Found(runs, _AT_ONCE if is_full else _IDLE)
 
@@ -102,22 +119,37 @@ class LiveEventsLooker:
         topic = self._settings.topic_prefix + LIVE_EVENTS
         partitions = [Partition(topic, shard) for shard in range(self._settings.shards)]
         headers = read_last_headers(self._settings.kafka, partitions)
-        places = {partition.number: place_of(each) for partition, each in headers.items()}
+        places = {partition.number: live_place(each) for partition, each in headers.items()}
         self._last = {shard: place for shard, place in places.items() if place}
         self._cursors = {}
-        self._lives_seen_at = 0.0
+        self._lives_seen_at = None
 
     def _notice_lives(self) -> None:
-        """Give a place to every shard that began a life, its first one included."""
+        """Give a place to every shard that began a generation, its first one included, or lost its place."""
         now = self._clock()
-        if now < self._lives_seen_at + _LIVES_EVERY_SECONDS:
+        if self._lives_seen_at is not None and now < self._lives_seen_at + _LIVES_EVERY_SECONDS:
             return
+        self._lives_seen_at = now
         for log in self._log.states({shard: place.position for shard, place in self._last.items()}):
             known = self._cursors.get(log.shard)
-            if known is None or known.generation != log.generation:
-                position = go_on_from(self._last.get(log.shard), log, self._settings.stream_retention)
-                self._cursors[log.shard] = Cursor(log.generation, Place(position, b""))
-        self._lives_seen_at = now
+            if known is not None and known.generation == log.generation:
+                continue
+            last = self._last.get(log.shard)
+            if last is not None and has_lost(last, log):
+                self._begin_generation(last, log)
+                continue
+            place = self._log.place_at(log.shard, go_on_from(last, log, self._settings.stream_retention))
+            if place is not None:
+                self._cursors[log.shard] = LogPosition(log.generation, *place)
+
+    def _begin_generation(self, last: LogPosition, log: ShardState) -> None:
+        self._lives_seen_at = None
+        seen = [last.generation]
+        # Without Redis there is the clock: a generation is the time at which it began.
+        with suppress(StreamsUnavailableError):
+            seen += generations_of(self._streams, log.shard)
+        parted = StreamName(log.shard, log.generation)
+        begin_generation(self._log, parted, seen, last.position, log.head.position)
 
 
 class LettersLooker:

@@ -17,10 +17,9 @@ from schemas.outlets import (
     REJECTED_AT,
     dead_letter_topic,
     letter_copy,
-    live_place,
 )
 from sinks.kafka_outlet import KafkaRecord
-from storage.relay_reads import Letter, LetterPlace, LogRun, Place
+from storage.relay_reads import Letter, LetterPlace, LogRun
 
 _DETAIL_CHARACTERS = 1_000
 
@@ -72,12 +71,6 @@ def _copy(topic_prefix: str, letter: Letter) -> KafkaRecord:
         letter.original[:COPIED_BYTES],
         headers,
     )
-
-
-def place_of(headers: dict[str, bytes]) -> Place | None:
-    """The place that a record of `live-events` carries; None when somebody else wrote it."""
-    found = live_place(headers)
-    return Place(found.position, found.chain) if found else None
 
 
 def letter_of(headers: dict[str, bytes]) -> LetterPlace | None:

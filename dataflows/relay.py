@@ -103,6 +103,7 @@ def _live_events(settings: Settings) -> tuple[Source[LogRun], Sink[list[KafkaRec
     looker = LiveEventsLooker(
         settings,
         log,
+        Streams(settings.redis),
         outlet,
         _availability("kafka", _LIVE_EVENTS),
         _availability("postgres", _LIVE_EVENTS),

@@ -24,13 +24,17 @@ HELP = """\
 Serve fans over Socket.IO, and the page itself, at http://127.0.0.1:28080 (TOUCHLINE_PORT_BASE + 80).
 
 Reads the live streams of Redis, and Postgres for what they no longer hold. It keeps nothing
-of its own: a fan who reconnects anywhere with `since: {generation, seq}` goes on where
+of its own: a fan who reconnects anywhere with `since: {generation, seq, chain}` goes on where
 they were. Stop with Ctrl-C or SIGTERM: fans are told to connect again.
 
 Try it, with the local stack up (`./dev up`), in a browser or with a stock client:
 
     socket.emit("join", {match: "m-1"}, ({image}) => ...)      // then "events", in the order of seq
     socket.emit("backfill", {match: "m-1", generation: 1, after_seq: 7}, ({events}) => ...)
+
+Every answer and message carries `chain`, which stands for the log up to its last event. Hand it
+back beside `seq`: who has seen what a failover took away gets a fresh image then, and says nothing
+wrong. A client that leaves it out is served by its numbers alone.
 
 Settings are variables: TOUCHLINE_HEARTBEAT, TOUCHLINE_GATEWAY_RING and the addresses of the
 servers; `.env.example` explains each.

@@ -14,11 +14,15 @@ Seq = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Generation = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
+Chain = Annotated[str, Meta(min_length=32, max_length=32, pattern=r"^[0-9a-fA-F]{32}$")]
+
+
 class Since(msgspec.Struct, frozen=True):
-    """The last event a fan has."""
+    """The last event a fan has, and the chain that came with it; a fan who keeps no chains leaves it out."""
 
     generation: Generation
     seq: Seq
+    chain: Chain | None = None
 
 
 class Join(msgspec.Struct, frozen=True):
@@ -35,12 +39,17 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 class Backfill(msgspec.Struct, frozen=True):
-    """Events of a match after a seq."""
+    """Events of a match after a seq; `chain` is the one there, if the fan keeps it."""
 
     match: MatchId
     generation: Generation
     after_seq: Seq
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 200
+    chain: Chain | None = None
+
+    @property
+    def since(self) -> Since:
+        return Since(self.generation, self.after_seq, self.chain)
 
 
 class Ping(msgspec.Struct, frozen=True):

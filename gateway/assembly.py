@@ -46,7 +46,7 @@ class Gateway:
         followers = Followers(channels, self._restart)
         self._broadcaster = Broadcaster(channels, self.wire, self._fill_gap)
         self.pump = Pump(log, self._streams, followers, self._broadcaster.wake, clock, chance)
-        history = History(log, MatchQueries(self._reader), self._streams)
+        history = History(log, MatchQueries(self._reader), self._streams, followers.place_of, followers.show)
         self._resume = Resume(
             channels, followers, history, self.wire, self.pump.refresh, settings.shards, chance
         )

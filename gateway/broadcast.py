@@ -20,7 +20,7 @@ class Broadcaster:
     """
 
     def __init__(self, channels: Channels, wire: Wire, on_gap: Callable[[Channel, Member], None]) -> None:
-        """`on_gap` gets a member that lacks events before the message: it is no longer live."""
+        """`on_gap` gets a member whose last event the message does not continue: it is no longer live."""
         self._channels = channels
         self._wire = wire
         self._on_gap = on_gap
@@ -45,28 +45,29 @@ class Broadcaster:
         for member in list(channel.members.values()):
             if not _is_due(channel, member, batch):
                 continue
-            if member.seq < batch.prev:
+            if not batch.continues(member):
                 member.is_live = False
                 self._on_gap(channel, member)
                 continue
             floor = member.seq
             if (frame := frames.get(floor)) is None:
                 frame = frames[floor] = self._encode(channel, batch, floor)
-            member.seq = batch.last
+            member.seq, member.chain = batch.last, batch.events[-1].chain
             await self._wire.send(member.client, frame)
             sends += 1
             if sends % _SENDS_A_TURN == 0:
                 await asyncio.sleep(0)
 
     def _encode(self, channel: Channel, batch: Batch, floor: int) -> Frame:
-        payloads = batch.payloads[floor - batch.prev :]
-        return self._wire.encode("events", messages.events(channel.match, batch.generation, floor, payloads))
+        payloads = [event.payload for event in batch.events[floor - batch.prev :]]
+        told = messages.events(channel.match, batch.generation, floor, payloads, batch.events[-1].chain)
+        return self._wire.encode("events", told)
 
 
 def _is_due(channel: Channel, member: Member, batch: Batch) -> bool:
     return (
         member.is_live
-        and member.generation == batch.generation
+        and member.restarts == batch.restarts
         and member.seq < batch.last
         and channel.has(member)
     )

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.identity import CHAIN_BYTES
 from storage.stream_reads import Pack
 
 
@@ -13,6 +14,7 @@ class Arrival(NamedTuple):
     match: str
     seq: int
     payload: bytes
+    chain: bytes  # of the shard's log, after it
 
 
 class _Whose(msgspec.Struct):
@@ -30,9 +32,13 @@ _place_of = msgspec.json.Decoder(_Place).decode
 def arrivals(pack: Pack) -> list[Arrival]:
     """The events of a pack; raise msgspec.DecodeError when it is damaged."""
     if not pack.is_whole:
-        raise msgspec.DecodeError(f"{len(pack.payloads)} events at {pack.first} to {pack.last}")
+        chains = len(pack.chains) // CHAIN_BYTES
+        raise msgspec.DecodeError(
+            f"{len(pack.payloads)} events and {chains} chains at {pack.first} to {pack.last}"
+        )
     found = []
-    for payload in pack.payloads:
+    chain_at = pack.span.chain_at
+    for position, payload in enumerate(pack.payloads, pack.first):
         place = _place_of(payload)
-        found.append(Arrival(place.event.match, place.seq, payload))
+        found.append(Arrival(place.event.match, place.seq, payload, chain_at(position)))
     return found

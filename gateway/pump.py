@@ -1,8 +1,8 @@
 """Where live events come in: every shard's stream, and the log wherever a stream falls short.
 
 Delivery: in order and each once, by the cursor rule. The three loops do not
-trust each other: streams may be lost, flushed, behind or full of holes, and
-the log may be out of reach for a while; what one cannot give the other does,
+trust each other: streams may be lost, flushed, behind or full of gaps, or hold
+what the log has lost, and the log may be out of reach for a while; what one cannot give the other does,
 and when both are back, reading goes on where it was.
 """
 
@@ -13,7 +13,8 @@ from typing import Protocol
 
 from gateway.followers import Followers
 from resilience.backoff import Backoff
-from storage.log_reads import LogRow, ShardHead
+from schemas.log_position import LogPosition
+from storage.log_reads import LogRow, ShardSnapshot
 from storage.reading import LogUnavailableError
 from storage.stream_reads import Pack
 from storage.streams import StreamsUnavailableError
@@ -40,14 +41,16 @@ _say = Log("gateway")
 class LogTail(Protocol):
     """The log, as the pump needs it."""
 
-    async def shard_heads(self) -> list[ShardHead]: ...
-    async def shards_after(self, places: Mapping[int, ShardHead], limit: int) -> dict[int, list[LogRow]]: ...
+    async def shard_heads(self, places: Mapping[int, LogPosition]) -> list[ShardSnapshot]: ...
+    async def shards_after(
+        self, places: Mapping[int, LogPosition], limit: int
+    ) -> list[tuple[ShardSnapshot, list[LogRow]]]: ...
 
 
 class StreamTail(Protocol):
     """The live streams, as the pump needs them."""
 
-    async def after(self, places: Mapping[int, ShardHead], block: timedelta, count: int) -> list[Pack]: ...
+    async def after(self, places: Mapping[int, LogPosition], block: timedelta, count: int) -> list[Pack]: ...
 
 
 class Pump:
@@ -82,9 +85,10 @@ class Pump:
             loops.create_task(self._follow_log())
 
     async def refresh(self) -> None:
-        """Look at the heads now, so that a new generation is followed; raise LogUnavailableError."""
-        heads = await self._log.shard_heads()
-        self._followers.see_heads(heads, self._clock())
+        """Read the heads now: another generation or history is followed; raise LogUnavailableError."""
+        asked = self._followers.cursors
+        heads = await self._log.shard_heads({shard: cursor.place for shard, cursor in asked.items()})
+        self._followers.see_heads(asked, heads, self._clock())
         self._after_turn()
         self.started.set()
 
@@ -127,18 +131,21 @@ class Pump:
         waits = self._backoff()
         while True:
             await self._log_wanted.wait()
-            places = self._followers.for_log
-            if not places:
+            asked = self._followers.for_log
+            if not asked:
                 self._log_wanted.clear()
                 continue
+            places = {shard: cursor.place for shard, cursor in asked.items()}
             try:
-                rows = await self._log.shards_after(places, _ROWS)
+                found = await self._log.shards_after(places, _ROWS)
             except LogUnavailableError as error:
                 self._lose_log(error)
                 await asyncio.sleep(waits.next_delay().total_seconds())
                 continue
             waits.reset()
-            new = sum(self._followers.take_rows(places[shard], found) for shard, found in rows.items())
+            new = sum(
+                self._followers.take_rows(asked[snapshot.shard], snapshot, rows) for snapshot, rows in found
+            )
             self._after_turn()
             if not new:
                 await asyncio.sleep(_POLL_SECONDS)

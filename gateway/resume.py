@@ -7,16 +7,15 @@ from datetime import timedelta
 
 from gateway import messages
 from gateway.asks import INVALID, TOO_MANY_MATCHES, UNAVAILABLE, Backfill, Join, RefusedError, Since
-from gateway.channel import Channel, Channels, Member
-from gateway.followers import LOG_SKIPPED, NEW_GENERATION, Followers
+from gateway.channel import Channel, Channels, Member, agree
+from gateway.followers import LOG_SKIPPED, NEW_GENERATION, OTHER_HISTORY, Followers
 from gateway.history import History
 from gateway.messages import EVENTS_A_MESSAGE
 from gateway.wire import Wire
 from gateway.wire_json import Fragment
 from resilience.backoff import Backoff
-from schemas.image import encode_image
 from schemas.partitioning import partition_of
-from storage.log_reads import Page
+from storage.log_reads import OtherHistoryError, Page
 from storage.match_reads import MatchView
 from storage.reading import LogUnavailableError
 from telemetry.log import Log
@@ -27,7 +26,8 @@ TOO_FAR_BEHIND = "more was missed than an image and its tail would take"
 # An image of 64 KB replaces them at a fiftieth of the bytes.
 _RESUME_AT_MOST = 5_000
 _MATCHES_A_CLIENT = 100
-_TRIES = 3  # to read an image of the generation that is followed
+_TRIES = 3  # to read something of the history that is followed
+_CHANGING = "its history keeps changing"
 _FIRST_WAIT = timedelta(milliseconds=100)
 _LONGEST_WAIT = timedelta(seconds=1)
 
@@ -81,13 +81,16 @@ class Resume:
         with self._opened(ask.match) as channel:
             reason = None
             if ask.since is not None:
-                reason, head_seq = await self._obstacle(channel, ask.since)
-                if reason is None:
-                    self._admit(client, channel, ask.since.generation, ask.since.seq, head_seq)
-                    return messages.resumed(ask.match, ask.since.generation, ask.since.seq)
+                since = ask.since
+                page, reason = await self._page_since(channel, since, 1)
+                if page is not None and page.head_seq - since.seq > _RESUME_AT_MOST:
+                    reason = TOO_FAR_BEHIND
+                if reason is None and page is not None:
+                    self._admit(client, channel, since.generation, since.seq, page.chain, page.head_seq)
+                    return messages.resumed(ask.match, since.generation, since.seq, page.chain)
             view = await self._view(channel)
-            self._admit(client, channel, view.generation, view.seq, owed_to=view.seq)
-            return messages.image(ask.match, view.generation, view.seq, _encoded(view), reason)
+            self._admit(client, channel, view.generation, view.seq, view.chain, owed_to=view.seq)
+            return messages.image(view, reason)
 
     def leave(self, client: str, match: str) -> None:
         self.followed.get(client, set()).discard(match)
@@ -96,16 +99,10 @@ class Resume:
     async def backfill(self, ask: Backfill) -> Fragment | dict[str, object]:
         """Events after a seq, or an image and the reason why not."""
         with self._opened(ask.match) as channel:
-            reason = await self._other_life(channel, ask.generation)
-            if reason is None:
-                page = await self._page(channel, ask.after_seq, ask.limit)
-                reason = _break(page, ask.generation, ask.after_seq)
-            if reason is None:
-                return messages.backfill(
-                    ask.match, page.generation, page.payloads, page.head_seq, page.is_complete
-                )
-            view = await self._view(channel)
-            return messages.image(ask.match, view.generation, view.seq, _encoded(view), reason)
+            page, reason = await self._page_since(channel, ask.since, ask.limit)
+            if reason is None and page is not None:
+                return messages.backfill(ask.match, page)
+            return messages.image(await self._view(channel), reason)
 
     def resync(self, channel: Channel, reason: str) -> None:
         """Give every member that needs one an image, and why."""
@@ -130,11 +127,19 @@ class Resume:
             channel.joining -= 1
             self._channels.close_if_idle(channel)
 
-    def _admit(self, client: str, channel: Channel, generation: int, seq: int, owed_to: int) -> None:
+    def _admit(
+        self,
+        client: str,
+        channel: Channel,
+        generation: int,
+        seq: int,
+        chain: bytes | None,
+        owed_to: int,
+    ) -> None:
         if client not in self.followed:
             raise RefusedError(INVALID, "you are not connected any more")
         self.followed[client].add(channel.match)
-        member = channel.members[client] = Member(client, generation, seq, owed_to)
+        member = channel.members[client] = Member(client, channel, generation, seq, chain, owed_to)
         # Its first step comes after the answer to the join has been queued.
         self.catch_up(channel, member)
 
@@ -144,37 +149,39 @@ class Resume:
             channel.members.pop(client, None)
             self._channels.close_if_idle(channel)
 
-    async def _obstacle(self, channel: Channel, since: Since) -> tuple[str | None, int]:
-        """Why a fan cannot continue after `since`, None when it can; and where the match's log ends."""
-        reason = await self._other_life(channel, since.generation)
-        if reason is not None:
-            return reason, 0
-        page = await self._page(channel, since.seq, 1)
+    async def _page_since(self, channel: Channel, since: Since, limit: int) -> tuple[Page | None, str | None]:
+        """The page after what a fan has, and why the fan cannot continue there; None when it can."""
+        if since.generation > channel.generation:
+            await self._refresh()
         if since.generation != channel.generation:
-            return NEW_GENERATION, 0
-        if page.head_seq - since.seq > _RESUME_AT_MOST:
-            return TOO_FAR_BEHIND, 0
-        return _break(page, since.generation, since.seq), page.head_seq
+            return None, NEW_GENERATION
+        chain = None if since.chain is None else bytes.fromhex(since.chain)
+        page = await self._page(channel, since.seq, limit, chain)
+        return page, _break(page, since.generation, since.seq, chain)
 
-    async def _other_life(self, channel: Channel, generation: int) -> str | None:
-        if generation > channel.generation:
+    async def _page(self, channel: Channel, seq: int, limit: int, chain: bytes | None) -> Page:
+        """Events after a seq, of what the channel follows; `chain`, when it is known, is to be compared."""
+        for _ in range(_TRIES):
+            try:
+                page = await self._history.events_after(channel, seq, limit, chain is not None)
+                if page.generation == channel.generation:
+                    return page
+            except OtherHistoryError:
+                pass
             await self._refresh()
-        return None if generation == channel.generation else NEW_GENERATION
-
-    async def _page(self, channel: Channel, seq: int, limit: int) -> Page:
-        page = await self._history.events_after(channel, seq, limit)
-        if page.generation != channel.generation:
-            await self._refresh()
-        return page
+        raise LogUnavailableError(_CHANGING)
 
     async def _view(self, channel: Channel) -> MatchView:
-        """The image at the head, of the generation that the channel follows."""
+        """The image at the head, of what the channel follows."""
         for _ in range(_TRIES):
-            view = await self._history.view(channel)
-            if view.generation == channel.generation:
-                return view
+            try:
+                view = await self._history.view(channel)
+                if view.generation == channel.generation:
+                    return view
+            except OtherHistoryError:
+                pass
             await self._refresh()
-        raise LogUnavailableError("its generation keeps changing")
+        raise LogUnavailableError(_CHANGING)
 
     async def _send_images(self, channel: Channel, reason: str) -> None:
         waits = Backoff(_FIRST_WAIT, _LONGEST_WAIT, self._chance)
@@ -184,15 +191,15 @@ class Resume:
             except LogUnavailableError:
                 await asyncio.sleep(waits.next_delay().total_seconds())
                 continue
-            told = messages.resync(channel.match, reason, view.generation, view.seq, _encoded(view))
-            frame = self._wire.encode("resync", told)
+            restarts = channel.restarts
+            frame = self._wire.encode("resync", messages.resync(view, reason))
             for member in list(channel.members.values()):
-                if view.generation != channel.generation:
+                if channel.restarts != restarts:
                     break
                 if not member.needs_image or not channel.has(member):
                     continue
                 member.needs_image = False
-                member.start(view.generation, view.seq)
+                member.start(channel, view.generation, view.seq, view.chain)
                 await self._wire.send(member.client, frame)
                 self.catch_up(channel, member)
 
@@ -202,19 +209,22 @@ class Resume:
             if member.seq >= max(channel.seq or 0, member.owed_to):
                 member.is_live = True
                 return
+            restarts = member.restarts
             try:
-                page = await self._page(channel, member.seq, EVENTS_A_MESSAGE)
+                page = await self._page(channel, member.seq, EVENTS_A_MESSAGE, member.chain)
             except LogUnavailableError:
                 await asyncio.sleep(waits.next_delay().total_seconds())
                 continue
-            if not channel.has(member) or member.needs_image:
+            is_new = member.restarts != restarts  # another task brings it on from an image
+            if is_new or not channel.has(member) or member.needs_image:
                 return
-            if not page.payloads or _break(page, member.generation, member.seq) is not None:
+            reason = _break(page, member.generation, member.seq, member.chain)
+            if not page.payloads or reason is not None:
                 member.needs_image = True
-                await self._send_images(channel, LOG_SKIPPED)
+                await self._send_images(channel, reason or LOG_SKIPPED)
                 return
-            told = messages.events(channel.match, page.generation, member.seq, page.payloads)
-            member.seq = page.seqs[-1]
+            told = messages.events(channel.match, page.generation, member.seq, page.payloads, page.last_chain)
+            member.seq, member.chain = page.seqs[-1], page.last_chain
             if not await self._wire.send(member.client, self._wire.encode("events", told)):
                 return
 
@@ -229,16 +239,14 @@ class Resume:
             _say.error(_TASK_FAILED, error=error, task=task.get_coro())
 
 
-def _break(page: Page, generation: int, seq: int) -> str | None:
+def _break(page: Page, generation: int, seq: int, chain: bytes | None) -> str | None:
     """Why a page does not continue after `seq`; None when it does."""
     if page.generation != generation:
         return NEW_GENERATION
     if seq > page.head_seq:
         return AHEAD_OF_LOG
+    if not agree(page.chain, chain):
+        return OTHER_HISTORY
     if page.seqs[:1] not in ([], [seq + 1]) or (not page.seqs and seq < page.head_seq):
         return LOG_SKIPPED
     return None
-
-
-def _encoded(view: MatchView) -> bytes | None:
-    return None if view.image is None else encode_image(view.image)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from schemas.identity import CHAIN_BYTES
+from schemas.log_position import LogPosition
 from schemas.raw import RAW_TOPICS
 
 LIVE_EVENTS = "live-events"
@@ -24,15 +26,11 @@ CUT = "cut"  # the full size, where the copy is shorter
 # A raw record may fill its topic's limit of 1 MiB; the copy has headers on top.
 COPIED_BYTES = 1_000_000
 
+# What a browser counts exactly; a generation is a time in milliseconds. The relay begins generations
+# above the last record's, so a number made up by somebody else must not get that far.
+_NUMBERS_END = 2**53
+
 Headers = Mapping[str, bytes]
-
-
-class LivePlace(NamedTuple):
-    """Where the log has the event of a record."""
-
-    generation: int
-    position: int
-    chain: bytes
 
 
 class LetterCopy(NamedTuple):
@@ -56,13 +54,16 @@ def outlet_topics() -> Sequence[str]:
     return (LIVE_EVENTS, *(dead_letter_topic(topic) for topic in RAW_TOPICS))
 
 
-def live_place(headers: Headers) -> LivePlace | None:
+def live_place(headers: Headers) -> LogPosition | None:
     """The place that a record of `live-events` carries; None when somebody else wrote it."""
     try:
         chain = bytes.fromhex(headers[CHAIN].decode())
-        return LivePlace(int(headers[GENERATION]), int(headers[POSITION]), chain)
+        found = LogPosition(int(headers[GENERATION]), int(headers[POSITION]), chain)
     except (KeyError, ValueError):
         return None
+    numbers = found.generation, found.position
+    is_ours = min(numbers) >= 0 and max(numbers) < _NUMBERS_END and len(chain) == CHAIN_BYTES
+    return found if is_ours else None
 
 
 def letter_copy(headers: Headers) -> LetterCopy | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
+from schemas.log_position import chained
 from schemas.pack import pack
 from sinks.availability import Availability
 from storage.streams import Outcome, PackToAppend, Streams, StreamsUnavailableError, StreamTop, stream_name
@@ -32,6 +33,7 @@ class Delivery(NamedTuple):
     position: int
     chain: bytes
     payloads: list[bytes]
+    chains: list[bytes]  # after each of them
 
 
 class LiveStats(NamedTuple):
@@ -172,6 +174,7 @@ def joined(deliveries: Iterable[Delivery]) -> list[Delivery]:
                 prev_position=runs[index].prev_position,
                 prev_chain=runs[index].prev_chain,
                 payloads=runs[index].payloads + run.payloads,
+                chains=runs[index].chains + run.chains,
             )
         else:
             last[run.shard] = len(runs)
@@ -193,6 +196,7 @@ def _pack_of(run: Delivery) -> PackToAppend:
         StreamTop(run.prev_position, run.prev_chain),
         StreamTop(run.position, run.chain),
         pack(run.payloads),
+        chained(run.prev_chain, run.chains),
     )
 
 

@@ -31,6 +31,7 @@ class Prepared:
     appended_at_us: int = 0  # the same since 2000-01-01
     rows: list[bytes] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
+    chains: list[bytes] = field(default_factory=list)  # after each of them
     letters: list[PlacedLetter] = field(default_factory=list)
     parked: list[ParkedRow] = field(default_factory=list)
     controls: list[ControlRow] = field(default_factory=list)

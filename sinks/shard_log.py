@@ -358,6 +358,7 @@ class ShardLog:
             touched[raw.match] = match
         match.image = image
         piece.payloads.append(payload)
+        piece.chains.append(chain)
         piece.position, piece.chain = position, chain
         self._recent.add(event.key, event.body_hash)
 

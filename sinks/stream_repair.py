@@ -1,10 +1,11 @@
 """Repair of the live streams: append from the log what is missing, begin new lives, trim, delete."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from schemas.log_position import chained
 from schemas.pack import pack
 from sinks.availability import Availability
 from sinks.serial_executor import SerialExecutor
@@ -28,7 +29,7 @@ PACK_BYTES = 512 * 1024
 
 _log = Log("stream_repair")
 _repaired = counter("relay_repaired_events", "Events that write-through had left out of the live streams")
-_new_lives = counter("relay_new_lives", "Generations raised because a stream and the log had parted")
+_new_lives = counter("relay_new_lives", "Generations raised because a copy and the log had parted")
 
 
 class Fill(NamedTuple):
@@ -133,21 +134,33 @@ class StreamRepair:
             _repaired.add(max(appended) - after.position)
 
     def _begin_new_life(self, task: BeginNewLife) -> None:
-        stream = task.stream
-        lives = [name.generation for name in self._streams.names() if name.shard == stream.shard]
-        # Above every stream there is: one of a life that a restored database
-        # forgot must not be taken for the new one.
-        raised = self._log.raise_generation(stream.shard, stream.generation, max(lives, default=0) + 1)
-        if raised is not None:
-            _new_lives.add(1)
-            _log.warning(
-                NEW_LIFE,
-                shard=stream.shard,
-                generation=raised,
-                instead_of=stream.generation,
-                top=task.top.position,
-                head=task.head.position,
-            )
+        seen = generations_of(self._streams, task.stream.shard)
+        begin_generation(self._log, task.stream, seen, task.top.position, task.head.position)
+
+
+def generations_of(streams: Streams, shard: int) -> list[int]:
+    """The generations of a shard that there are streams of; raise StreamsUnavailableError."""
+    return [name.generation for name in streams.names() if name.shard == shard]
+
+
+def begin_generation(log: RelayReads, parted: StreamName, seen: Iterable[int], top: int, head: int) -> None:
+    """Raise a shard's generation: a copy that ends at `top` and the log that ends at `head` have parted.
+
+    It rises above all that were `seen` in copies: one that a restored
+    database forgot must not be taken for the new one. Of several relays that
+    notice, one does so.
+    """
+    raised = log.raise_generation(parted.shard, parted.generation, max(seen, default=0) + 1)
+    if raised is not None:
+        _new_lives.add(1)
+        _log.warning(
+            NEW_LIFE,
+            shard=parted.shard,
+            generation=raised,
+            instead_of=parted.generation,
+            top=top,
+            head=head,
+        )
 
 
 def packs_of(
@@ -157,7 +170,8 @@ def packs_of(
     previous = StreamTop(*after)
     for run in _runs(rows):
         top = StreamTop(run[-1].position, run[-1].chain)
-        yield PackToAppend(stream.key, previous, top, pack([row.payload for row in run]), may_begin)
+        chains = chained(previous.chain, [row.chain for row in run])
+        yield PackToAppend(stream.key, previous, top, pack([row.payload for row in run]), chains, may_begin)
         previous, may_begin = top, False
 
 

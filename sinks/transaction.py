@@ -112,6 +112,7 @@ def deliveries_of(log: ShardLog, pieces: Sequence[Prepared]) -> list[Delivery]:
             piece.position,
             piece.chain,
             piece.payloads,
+            piece.chains,
         )
         for piece in pieces
         if piece.rows

@@ -3,19 +3,29 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from schemas.fold import advance, empty_image
+from schemas.identity import ZERO_CHAIN
 from schemas.image import MatchImage, decode_image
 from schemas.live import decode_live
+from schemas.log_position import LogPosition
+from storage.log_reads import OtherHistoryError
 from storage.reading import LogReader
 
 
 class MatchView(NamedTuple):
-    """The image of a match and the log life it belongs to; no image before its first event."""
+    """The image of a match and where it is in the log; no image before its first event.
+
+    `chain` and `position` are those of its last event: None when that event
+    was dropped from the log, and 0 where nobody asked the log for it.
+    """
 
     match: str
     generation: int
     image: MatchImage | None
+    chain: bytes | None = ZERO_CHAIN
+    position: int = 0
 
     @property
     def seq(self) -> int:
@@ -23,11 +33,12 @@ class MatchView(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A match to look at, and what the caller knows of it already."""
+    """A match to read, what the caller knows of it already, and where the caller stands in the shard."""
 
     match: str
     shard: int
     known: MatchView | None = None
+    place: LogPosition | None = None
 
 
 class Listed(NamedTuple):
@@ -37,6 +48,7 @@ class Listed(NamedTuple):
     shard: int
     generation: int
     seq: int
+    chain: bytes
     updated_at: datetime
 
 
@@ -45,18 +57,36 @@ class Listed(NamedTuple):
 # on the (match, seq) index while the tables are young and without statistics.
 _VIEWS = """
 WITH asked AS (
-    SELECT a.match, a.shard, a.known_generation, a.known_seq
+    SELECT
+        a.match, a.shard, a.known_generation, a.known_seq, a.known_chain, a.generation, a.position, a.chain
     FROM unnest(
-        %(matches)s::text [], %(shards)s::smallint [], %(generations)s::bigint [], %(seqs)s::integer []
-    ) AS a (match, shard, known_generation, known_seq)
+        %(matches)s::text [], %(shards)s::smallint [], %(generations)s::bigint [], %(seqs)s::integer [],
+        %(chains)s::uuid [],
+        %(place_generations)s::bigint [], %(place_positions)s::bigint [], %(place_chains)s::uuid []
+    ) AS a (match, shard, known_generation, known_seq, known_chain, generation, position, chain)
 ),
 
 placed AS (
     SELECT
         a.match,
         d.generation,
-        CASE WHEN d.generation = a.known_generation THEN a.known_seq ELSE 0 END AS known_seq
-    FROM asked AS a INNER JOIN delivery_shards AS d ON d.shard = a.shard
+        coalesce(k.seq, 0) AS known_seq,
+        a.generation IS NULL OR coalesce(
+            d.generation = a.generation
+            AND CASE
+                WHEN a.position = d.base_position THEN d.base_chain
+                ELSE (SELECT p.chain FROM events AS p WHERE p.shard = a.shard AND p.position = a.position)
+            END = a.chain, false
+        ) AS holds_place
+    FROM asked AS a
+    INNER JOIN delivery_shards AS d ON d.shard = a.shard
+    LEFT JOIN LATERAL (
+        SELECT e.seq FROM events AS e
+        WHERE
+            d.generation = a.known_generation AND e.match = a.match AND e.seq = a.known_seq
+            AND e.chain = a.known_chain
+        LIMIT 1
+    ) AS k ON true
 ),
 
 saved AS (
@@ -68,25 +98,32 @@ saved AS (
     ) AS i ON true
 )
 
-SELECT p.match, 0 AS part, p.generation AS number, NULL::json AS document FROM placed AS p
+SELECT p.match, 0 AS part, p.generation AS number, NULL::json AS document, NULL::uuid AS chain, 0 AS position
+FROM placed AS p
 UNION ALL
-SELECT s.match, 1, s.seq, s.image FROM saved AS s WHERE s.seq IS NOT NULL
+SELECT p.match, 1, p.known_seq, NULL, NULL, 0 FROM placed AS p WHERE p.known_seq > 0
 UNION ALL
-SELECT s.match, 2, e.seq, e.payload
+SELECT s.match, 2, s.seq, s.image, e.chain, coalesce(e.position, 0)
+FROM saved AS s LEFT JOIN events AS e ON e.match = s.match AND e.seq = s.seq
+WHERE s.seq IS NOT NULL
+UNION ALL
+SELECT s.match, 3, e.seq, e.payload, e.chain, e.position
 FROM saved AS s
 CROSS JOIN LATERAL (
-    SELECT l.seq, l.payload FROM events AS l
+    SELECT l.seq, l.payload, l.chain, l.position FROM events AS l
     WHERE l.match = s.match AND l.seq > coalesce(s.seq, s.known_seq) ORDER BY l.seq
 ) AS e
+UNION ALL
+SELECT p.match, 4, 0, NULL, NULL, 0 FROM placed AS p WHERE NOT p.holds_place
 """
-_GENERATION, _IMAGE, _EVENT = 0, 1, 2
+_GENERATION, _KNOWN, _IMAGE, _EVENT = 0, 1, 2, 3
 
 _LIST = """
-SELECT m.match, m.shard, d.generation, e.seq, e.appended_at
+SELECT m.match, m.shard, d.generation, e.seq, e.chain, e.appended_at
 FROM matches AS m
 INNER JOIN delivery_shards AS d ON d.shard = m.shard
 CROSS JOIN LATERAL (
-    SELECT l.seq, l.appended_at FROM events AS l WHERE l.match = m.match ORDER BY l.seq DESC LIMIT 1
+    SELECT l.seq, l.chain, l.appended_at FROM events AS l WHERE l.match = m.match ORDER BY l.seq DESC LIMIT 1
 ) AS e
 WHERE m.retired_at IS NULL
 ORDER BY m.bucket DESC, m.match
@@ -94,10 +131,10 @@ LIMIT %(limit)s
 """
 
 
-def advanced(view: MatchView, payload: bytes) -> MatchView:
-    """The view after the next event of the log."""
+def advanced(view: MatchView, payload: bytes, chain: bytes) -> MatchView:
+    """The view after the next event of the log; its position is not known."""
     image = empty_image(view.match) if view.image is None else view.image
-    return view._replace(image=advance(image, decode_live(payload).event))
+    return view._replace(image=advance(image, decode_live(payload).event), chain=chain, position=0)
 
 
 class MatchQueries:
@@ -117,7 +154,8 @@ class MatchQueries:
     async def views(self, asked: Sequence[Asked]) -> dict[str, MatchView]:
         """The image of each match at its head: the newest of saved and known, plus the fold of the tail.
 
-        What the caller knows is used only while its generation is still the log's.
+        What the caller knows is used only while the log holds it. Raises OtherHistoryError when
+        the log does not hold the place where the caller stands in a shard.
         """
         known = {a.match: a.known for a in asked if a.known is not None}
         parameters = {
@@ -125,16 +163,24 @@ class MatchQueries:
             "shards": [a.shard for a in asked],
             "generations": [a.known.generation if a.known else 0 for a in asked],
             "seqs": [a.known.seq if a.known else 0 for a in asked],
+            "chains": [UUID(bytes=a.known.chain) if a.known and a.known.chain else None for a in asked],
+            "place_generations": [a.place and a.place.generation for a in asked],
+            "place_positions": [a.place and a.place.position for a in asked],
+            "place_chains": [a.place and UUID(bytes=a.place.chain) for a in asked],
         }
         rows = await self._reader.rows(_VIEWS, parameters)
         rows.sort(key=lambda row: row[1:3])
         found = {a.match: MatchView(a.match, 0, None) for a in asked}
-        for match, part, number, document in rows:
+        for match, part, number, document, chain, position in rows:
             if part == _GENERATION:
-                kept = known.get(match)
-                found[match] = kept if kept and kept.generation == number else MatchView(match, number, None)
+                found[match] = MatchView(match, number, None)
+            elif part == _KNOWN:
+                found[match] = known[match]
             elif part == _IMAGE:
-                found[match] = found[match]._replace(image=decode_image(document))
+                image = decode_image(document)
+                found[match] = found[match]._replace(image=image, chain=chain, position=position)
+            elif part == _EVENT:
+                found[match] = advanced(found[match], document, chain)._replace(position=position)
             else:
-                found[match] = advanced(found[match], document)
+                raise OtherHistoryError(f"match {match}")
         return found

@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 from psycopg.types.string import ByteaBinaryLoader
 
+from schemas.log_position import LogPosition
 from storage.connect import connect
 from storage.reading import LogUnavailableError
 
@@ -49,6 +50,13 @@ class LogRun(NamedTuple):
     shard: int
     generation: int
     rows: list[LoggedRow]
+
+
+class Followed(NamedTuple):
+    """What follows places in the log, and the shards whose log does not hold theirs."""
+
+    runs: list[LogRun]
+    astray: list[int]
 
 
 class Letter(NamedTuple):
@@ -116,17 +124,28 @@ WHERE
 ORDER BY e.position LIMIT %(limit)s
 """
 
-# A shard that began another life has nothing to say until its place was looked at again.
+# Nothing follows a place that the log does not hold, and the answer says so: a row without a position.
 _AFTER = """
 SELECT a.shard, a.generation, e.position, e.chain, e.match, e.payload
-FROM unnest(%(shards)s::smallint [], %(generations)s::bigint [], %(positions)s::bigint [])
-    AS a (shard, generation, position)
-INNER JOIN delivery_shards AS d ON d.shard = a.shard AND d.generation = a.generation
+FROM unnest(
+    %(shards)s::smallint [], %(generations)s::bigint [], %(positions)s::bigint [], %(chains)s::uuid []
+) AS a (shard, generation, position, chain)
+INNER JOIN delivery_shards AS d ON d.shard = a.shard
 CROSS JOIN LATERAL (
+    SELECT coalesce(
+        d.generation = a.generation
+        AND CASE
+            WHEN a.position = d.base_position THEN d.base_chain
+            ELSE (SELECT l.chain FROM events AS l WHERE l.shard = a.shard AND l.position = a.position)
+        END = a.chain, false
+    ) AS holds_place
+) AS p
+LEFT JOIN LATERAL (
     SELECT l.position, l.chain, l.match, l.payload FROM events AS l
-    WHERE l.shard = a.shard AND l.position > a.position
+    WHERE p.holds_place AND l.shard = a.shard AND l.position > a.position
     ORDER BY l.position LIMIT %(limit)s
-) AS e
+) AS e ON true
+WHERE e.position IS NOT NULL OR NOT p.holds_place
 ORDER BY a.shard, e.position
 """
 
@@ -224,26 +243,32 @@ class RelayReads:
         )
         return [LoggedRow(*row) for row in rows]
 
-    def after(self, places: Mapping[int, tuple[int, int]], limit: int) -> list[LogRun]:
-        """For each shard at (generation, position): at most `limit` rows after it, in order.
+    def after(self, places: Mapping[int, LogPosition], limit: int) -> Followed:
+        """For each shard, read up to a place: at most `limit` rows after it, in order.
 
-        Silent about a shard whose generation is another by now.
+        Those whose log does not hold the place are named: it began another generation,
+        dropped the place, or lost it and has another history there.
         """
         rows = self._rows(
             _AFTER,
             {
                 "shards": list(places),
-                "generations": [generation for generation, _ in places.values()],
-                "positions": [position for _, position in places.values()],
+                "generations": [place.generation for place in places.values()],
+                "positions": [place.position for place in places.values()],
+                "chains": [UUID(bytes=place.chain) for place in places.values()],
                 "limit": limit,
             },
         )
         runs: dict[int, LogRun] = {}
+        astray: list[int] = []
         for shard, generation, *row in rows:
+            if row[0] is None:
+                astray.append(shard)
+                continue
             if shard not in runs:
                 runs[shard] = LogRun(shard, generation, [])
             runs[shard].rows.append(LoggedRow(*row))
-        return list(runs.values())
+        return Followed(list(runs.values()), astray)
 
     def place_at(self, shard: int, position: int) -> Place | None:
         """The log's place at a position; None when it has none."""

@@ -9,8 +9,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from schemas.identity import CHAIN_BYTES
+from schemas.log_position import LogPosition, Span
 from schemas.pack import PackError, unpack
-from storage.log_reads import ShardHead
 from storage.streams import StreamsUnavailableError, stream_name
 
 _CONNECT_SECONDS = 1.0
@@ -21,7 +22,8 @@ _ANSWER_SECONDS = 1.5
 class Pack(NamedTuple):
     """One entry of a stream: the events at positions `first` to `last`.
 
-    A damaged entry has no payloads, or not as many as its positions say.
+    A damaged entry has no payloads, or not as many as its positions say; one
+    of a release before has no chains, so nothing says what it continues.
     """
 
     shard: int
@@ -29,10 +31,16 @@ class Pack(NamedTuple):
     first: int
     last: int
     payloads: list[bytes]
+    chains: bytes  # before the first event, then after each
 
     @property
     def is_whole(self) -> bool:
-        return len(self.payloads) == self.last - self.first + 1
+        events = self.last - self.first + 1
+        return len(self.payloads) == events and len(self.chains) == (events + 1) * CHAIN_BYTES
+
+    @property
+    def span(self) -> Span:
+        return Span(self.generation, self.first, self.chains)
 
 
 class StreamReader:
@@ -59,23 +67,23 @@ class StreamReader:
         except (RedisError, OSError) as error:
             raise StreamsUnavailableError(_detail(error)) from error
 
-    async def after(self, places: Mapping[int, ShardHead], block: timedelta, count: int) -> list[Pack]:
+    async def after(self, places: Mapping[int, LogPosition], block: timedelta, count: int) -> list[Pack]:
         """For each shard, read up to a place: packs that end after it, in order.
 
         Waits up to `block` when there are none. A pack may begin at or before
         the position. Raises StreamsUnavailableError.
         """
-        at = {stream_name(place.shard, place.generation): place for place in places.values()}
-        ids = {name: f"{place.position}-0" for name, place in at.items()}
+        at = {stream_name(shard, place.generation): shard for shard, place in places.items()}
+        ids = {name: f"{places[shard].position}-0" for name, shard in at.items()}
         milliseconds = max(1, block // timedelta(milliseconds=1))  # 0 would mean for ever
         try:
             found = await self._redis.xread(ids, count=count, block=milliseconds)
         except (RedisError, OSError) as error:
             raise StreamsUnavailableError(_detail(error)) from error
         return [
-            _pack(place.shard, place.generation, entry, fields)
+            _pack(shard, places[shard].generation, entry, fields)
             for name, entries in found or ()
-            for place in (at[name.decode()],)
+            for shard in (at[name.decode()],)
             for entry, fields in entries
         ]
 
@@ -92,9 +100,10 @@ class StreamReader:
 def _pack(shard: int, generation: int, entry: bytes, fields: Mapping[bytes, bytes]) -> Pack:
     last = int(entry.partition(b"-")[0])
     try:
-        return Pack(shard, generation, int(fields[b"f"]), last, unpack(fields[b"e"]))
+        chains = fields.get(b"h", b"")
+        return Pack(shard, generation, int(fields[b"f"]), last, unpack(fields[b"e"]), chains)
     except (KeyError, ValueError, PackError):
-        return Pack(shard, generation, last, last, [])
+        return Pack(shard, generation, last, last, [], b"")
 
 
 def _detail(error: Any) -> str:

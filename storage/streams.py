@@ -1,8 +1,10 @@
 """Every Redis command of the live streams: where one ends, compare-and-append, read, trim, delete.
 
 An entry of `ev:{<shard>}:<generation>` is a pack: id `<last position>-0`,
-then the fields `f` (first position), `c` (chain after the last event) and
-`e` (the events, see schemas.pack), in this order.
+then the fields `f` (first position), `c` (chain after the last event),
+`e` (the events, see schemas.pack) and `h` (the chain before the first event
+and after each, see schemas.log_position.Span), in this order. Entries of
+releases before have no `h`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,6 +53,7 @@ class PackToAppend(NamedTuple):
     previous: StreamTop
     top: StreamTop
     events: bytes  # schemas.pack
+    chains: bytes  # before the first event, then after each
     may_begin: bool = False  # the log before `previous` is trimmed: a missing stream starts here
 
 
@@ -142,6 +145,7 @@ class Streams:
                 pack.top.position,
                 pack.top.chain,
                 pack.events,
+                pack.chains,
             )
             for pack in packs
         ]
@@ -227,7 +231,7 @@ class Streams:
 
 
 def _read(entry: bytes, fields: Sequence[bytes]) -> ReadPack:
-    _, first, _, chain, _, events = fields
+    first, chain, events = fields[1:6:2]
     return ReadPack(int(first), StreamTop(int(entry.partition(b"-")[0]), chain), unpack(events))
 
 

@@ -20,6 +20,7 @@ from schemas.identity import ZERO_CHAIN, next_chain
 from schemas.image import MatchImage, encode_image
 from schemas.letters import DeadLetter, Origin
 from schemas.live import encode_live
+from schemas.log_position import chained
 from schemas.pack import pack
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, TOPIC_OF_SOURCE, DerivedRecord, RawEvent, source_of
@@ -232,5 +233,11 @@ class LogBuilder:
                 for start in range(0, len(shard.stream), _PACK_EVENTS):
                     events = shard.stream[start : start + _PACK_EVENTS]
                     position, chain, _ = events[-1]
-                    fields = {"f": events[0][0], "c": chain, "e": pack([payload for *_, payload in events])}
+                    before = shard.stream[start - 1][1] if start else ZERO_CHAIN
+                    fields = {
+                        "f": events[0][0],
+                        "c": chain,
+                        "e": pack([payload for *_, payload in events]),
+                        "h": chained(before, [chain for _, chain, _ in events]),
+                    }
                     redis.xadd(stream_name(number, GENERATION), fields, id=f"{position}-0")

@@ -161,3 +161,8 @@ def _incident(kind: str, source_event_id: str, usual: Told, told: Told) -> Broad
     place.setdefault("match", MATCH)
     place.setdefault("occurred_at", KICK_OFF + timedelta(seconds=fields["clock"] or 0))
     return BroadcastEvent(source_event_id=source_event_id, type=kind, body=BroadcastBody(**fields), **place)
+
+
+def passes(count: int, first: int = 1, match: str = MATCH) -> list[BroadcastEvent]:
+    """Passes `pass-<first>` and on, a second apart."""
+    return [a_pass(f"pass-{first + i}", match=match, clock=600 + first + i) for i in range(count)]

@@ -22,7 +22,9 @@ class Fan:
         self._fault: AssertionError | None = None  # raised in a handler, for the test to see
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.seqs: dict[str, list[int]] = {}  # of each match, in order of arrival
+        self.ids: dict[str, list[str]] = {}  # of the events among them
         self.generations: dict[str, int] = {}
+        self.chains: dict[str, str] = {}  # where the match's log stood at the last of them
         for name in ("events", "heartbeat", "resync", "closing"):
             self._client.on(name, self._note(name))
 
@@ -63,7 +65,9 @@ class Fan:
 
     def _begin(self, answer: dict[str, Any]) -> None:
         self.generations[answer["match"]] = answer["generation"]
+        self.chains[answer["match"]] = answer["chain"]
         self.seqs[answer["match"]] = [answer["seq"]]
+        self.ids[answer["match"]] = []
 
     def _count(self, message: dict[str, Any]) -> None:
         match = message["match"]
@@ -75,6 +79,8 @@ class Fan:
         assert message["prev"] == seqs[-1], f"{match}: prev {message['prev']} after {seqs[-1]}"
         assert new == list(range(seqs[-1] + 1, seqs[-1] + 1 + len(new))), f"{match}: {new} after {seqs[-1]}"
         seqs += new
+        self.ids[match] += [event["event_id"] for event in message["events"]]
+        self.chains[match] = message["chain"]
 
     async def ask(self, event: str, *arguments: object) -> dict[str, Any]:
         """Send an event and return its ack, noted in order among the messages."""
@@ -90,11 +96,14 @@ class Fan:
         async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
             return await answered
 
-    async def join(self, match: str, since: tuple[int, int] | None = None) -> dict[str, Any]:
-        """Join a match, from its image or after (generation, seq)."""
+    async def join(
+        self, match: str, since: tuple[int, int] | None = None, chain: str | None = None
+    ) -> dict[str, Any]:
+        """Join a match, from its image or after (generation, seq), where the log had this chain."""
         ask: dict[str, object] = {"match": match}
         if since is not None:
-            ask["since"] = {"generation": since[0], "seq": since[1]}
+            proof = {} if chain is None else {"chain": chain}
+            ask["since"] = {"generation": since[0], "seq": since[1], **proof}
         return await self.ask("join", ask)
 
     async def until(self, predicate: Callable[[], bool], within: timedelta = ANSWER_WITHIN) -> None:

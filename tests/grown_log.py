@@ -85,15 +85,28 @@ class GrownLog:
             )  # fmt: skip
             self.rows[shard].append(Row(chain, payload))
         run(self._connection, b"BEGIN;", [CopyIn(COPY_EVENTS, b"".join(blobs))], b"COMMIT")
-        payloads = [row.payload for row in self.rows[shard][previous:]]
+        grown = self.rows[shard][previous:]
         return Delivery(
-            shard, self.generation(shard), previous, prev_chain, self.head(shard), chain, payloads
+            shard,
+            self.generation(shard),
+            previous,
+            prev_chain,
+            self.head(shard),
+            chain,
+            [row.payload for row in grown],
+            [row.chain for row in grown],
         )
 
     def lose_after(self, shard: int, position: int) -> None:
         """Forget the end of a shard, as a database restored from a backup does."""
         self._connection.execute(_LOSE, (shard, position))
         del self.rows[shard][position:]
+
+    def lose_generation(self, shard: int) -> None:
+        """Forget that the generation of a shard rose."""
+        self._connection.execute(
+            "UPDATE delivery_shards SET generation = generation - 1000 WHERE shard = %s", (shard,)
+        )
 
     def drop_until(self, shard: int, position: int) -> None:
         """Drop the beginning of a shard, as dropping an old bucket does."""
@@ -172,6 +185,17 @@ def copied(settings: Settings, topic: str) -> list[Copied]:
             found.append(Copied(message.partition() or 0, message.key(), message.value() or b"", dict(pairs)))
     consumer.close()
     return found
+
+
+def live_events_lack(settings: Settings, log: GrownLog) -> list[tuple[int, int]]:
+    """(shard, position) of each row that `live-events` does not hold, in whatever generation."""
+    there = {record.headers["chain"].decode() for record in copied(settings, "live-events")}
+    return [
+        (shard, position)
+        for shard, rows in log.rows.items()
+        for position, row in enumerate(rows, 1)
+        if row.chain.hex() not in there
+    ]
 
 
 def live_events_hold(settings: Settings, log: GrownLog, *, exactly_once: bool) -> bool:

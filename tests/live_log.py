@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Self
 
 from redis import Redis
 
-from schemas.fold import FOLD_VERSION, empty_image, fold
+from schemas.fold import FOLD_VERSION, advance, empty_image, fold
 from schemas.identity import ZERO_CHAIN, body_hash, key_of, next_chain
 from schemas.image import MatchImage, encode_image
-from schemas.live import encode_live
+from schemas.live import decode_live, encode_live
+from schemas.log_position import chained
 from schemas.pack import pack
 from schemas.partitioning import partition_of
 from schemas.raw import DerivedRecord, RawEvent
@@ -154,9 +155,23 @@ class LiveLog:
             "f": placed[0].position,
             "c": placed[-1].chain,
             "e": pack([place.payload for place in placed]),
+            "h": chained(self._chain_at(number, placed[0].position - 1), [place.chain for place in placed]),
         }
         self._redis.xadd(stream_name(number, self.generation), fields, id=f"{placed[-1].position}-0")
         self._shards[number].published = placed[-1].position
+
+    def publish_as_before(self, number: int, placed: Sequence[Placed]) -> None:
+        """Write one pack as the release before did, without chains."""
+        fields: dict[Any, Any] = {
+            "f": placed[0].position,
+            "c": placed[-1].chain,
+            "e": pack([place.payload for place in placed]),
+        }
+        self._redis.xadd(stream_name(number, self.generation), fields, id=f"{placed[-1].position}-0")
+        self._shards[number].published = placed[-1].position
+
+    def _chain_at(self, number: int, position: int) -> bytes:
+        return self._shards[number].placed[position - 1].chain if position else ZERO_CHAIN
 
     def say(self, events: Sequence[RawEvent]) -> list[Placed]:
         """Commit and publish."""
@@ -176,6 +191,30 @@ class LiveLog:
             shard.published = shard.position
         return self.generation
 
+    def lose_after(self, match: str, seq: int) -> None:
+        """Lose the end of the log of a match that is alone in its shard, as a failover does.
+
+        The generation stays; whatever is appended next continues another history.
+        """
+        number = partition_of(match, self.settings.shards)
+        shard = self._shards[number]
+        position = next(place.position for place in shard.placed if place.seq == seq)
+        assert shard.placed[-1].seq - seq == len(shard.placed) - position, "another match is in this shard"
+        with self._connection.transaction():
+            self._connection.execute(
+                "DELETE FROM events WHERE shard = %s AND position > %s", (number, position)
+            )
+            self._connection.execute(
+                "DELETE FROM images WHERE shard = %s AND position > %s", (number, position)
+            )
+        del shard.placed[position:]
+        shard.position, shard.chain = position, shard.placed[-1].chain
+        shard.published = min(shard.published, position)
+        image = empty_image(match)
+        for place in shard.placed:
+            image = advance(image, decode_live(place.payload).event)
+        self._images[match] = image
+
     def drop_before(self, shard: int, position: int) -> None:
         """Drop a shard's history below a position, as retention does."""
         chain = self._shards[shard].placed[position - 2].chain
@@ -187,6 +226,18 @@ class LiveLog:
             self._connection.execute(
                 "DELETE FROM events WHERE shard = %s AND position < %s", (shard, position)
             )
+
+    def chain(self, match: str, seq: int | None = None) -> str:
+        """The chain at an event of a match, the last one if not said, as the gateway writes it."""
+        placed = self._shards[partition_of(match, self.settings.shards)].placed
+        if seq is not None:
+            return next(
+                place.chain for place in placed if place.seq == seq and self._is_of(match, place)
+            ).hex()
+        return next(place.chain for place in reversed(placed) if self._is_of(match, place)).hex()
+
+    def _is_of(self, match: str, place: Placed) -> bool:
+        return decode_live(place.payload).event.match == match
 
     def image(self, match: str) -> MatchImage:
         """The state of a match after all that was appended."""

@@ -15,16 +15,16 @@ import orjson
 from gateway.asks import Join, RefusedError, Since
 from gateway.broadcast import Broadcaster
 from gateway.channel import Channels
-from gateway.followers import Followers
+from gateway.followers import Cursor, Followers
 from gateway.history import History
 from gateway.resume import Resume
 from gateway.wire import Frame, Wire
 from gateway.wire_json import Fragment
 from schemas.fold import empty_image, fold
-from schemas.identity import key_of
-from schemas.image import MatchImage
+from schemas.identity import ZERO_CHAIN, body_hash, key_of, next_chain
 from schemas.live import encode_live
-from storage.log_reads import LogQueries, LogRow, MatchHead, Page, ShardHead
+from schemas.log_position import LogPosition
+from storage.log_reads import LogQueries, LogRow, MatchHead, OtherHistoryError, Page, ShardSnapshot
 from storage.match_reads import Asked, MatchQueries, MatchView
 from storage.reading import LogUnavailableError
 from storage.stream_reads import Pack, StreamReader
@@ -34,7 +34,11 @@ _AT = datetime(2024, 3, 16, 20, 0, tzinfo=UTC)
 
 
 class MemoryLog(LogQueries, MatchQueries):
-    """One shard, one match; reads wait at a gate and may fail there."""
+    """One shard, one match; reads wait at a gate and may fail there.
+
+    Of every chain that ever was, also in a history that was lost, it knows
+    the image there and what came before.
+    """
 
     def __init__(self) -> None:
         self.generation = 1
@@ -43,18 +47,52 @@ class MemoryLog(LogQueries, MatchQueries):
         self.reads_late = False  # a gated read sees the log as it is when let go, not when asked
         self.gates: deque[asyncio.Future[None]] = deque()
         self.is_lost = False
-        self._images = [empty_image(MATCH)]
+        self.images = {ZERO_CHAIN: empty_image(MATCH)}
+        self.before: dict[bytes, tuple[bytes, str]] = {}  # chain -> the one before it, and the event's id
+        self._histories = 0
+
+    @property
+    def head(self) -> LogPosition:
+        return self.place_at(len(self.rows))
+
+    def place_at(self, position: int) -> LogPosition:
+        return LogPosition(self.generation, position, self.chain_at(position))
+
+    def chain_at(self, seq: int) -> bytes:
+        return self.rows[seq - 1].chain if seq else ZERO_CHAIN
 
     def grow(self, events: int) -> None:
         for _ in range(events):
             seq = len(self.rows) + 1
-            event = a_pass(f"pass-{seq}", clock=600 + seq)
-            image, live = fold(self._images[-1], event, key_of(event).hex(), _AT, 1, "und")
-            self._images.append(image)
-            self.rows.append(LogRow(0, seq, MATCH, seq, encode_live(live)))
+            event = a_pass(f"pass-{seq}-{self._histories}", clock=600 + seq)
+            before, key = self.chain_at(seq - 1), key_of(event)
+            image, live = fold(self.images[before], event, key.hex(), _AT, 1, "und")
+            chain = next_chain(before, key, body_hash(event))
+            self.images[chain] = image
+            self.before[chain] = before, key.hex()
+            self.rows.append(LogRow(0, seq, chain, MATCH, seq, encode_live(live)))
 
-    def image(self, seq: int) -> MatchImage:
-        return self._images[seq]
+    def lose(self, events: int) -> None:
+        """Lose the last events, as in a failover: what grows next is another history of the generation."""
+        lost = min(events, len(self.rows))
+        self.rows = self.rows[: len(self.rows) - lost]
+        self._histories += 1
+
+    def snapshot(self, place: LogPosition | None) -> ShardSnapshot:
+        return ShardSnapshot(0, self.head, 0, self.holds(place))
+
+    def holds(self, place: LogPosition | None) -> bool:
+        return (
+            place is not None and place.position <= len(self.rows) and self.place_at(place.position) == place
+        )
+
+    def view_now(self, place: LogPosition | None) -> MatchView:
+        if place is not None and not self.holds(place):
+            raise OtherHistoryError(MATCH)
+        seq = len(self.rows)
+        return MatchView(
+            MATCH, self.generation, self.images[self.head.chain] if seq else None, self.head.chain, seq
+        )
 
     async def _gate(self) -> None:
         if self.is_lost:
@@ -64,25 +102,40 @@ class MemoryLog(LogQueries, MatchQueries):
             self.gates.append(gate)
             await gate
 
-    async def shard_heads(self) -> list[ShardHead]:
+    async def shard_heads(self, places: Mapping[int, LogPosition]) -> list[ShardSnapshot]:
         await self._gate()
-        return [ShardHead(0, self.generation, len(self.rows))]
+        return [self.snapshot(places.get(0))]
 
     async def view(self, asked: Asked) -> MatchView:
-        seen = self.generation, len(self.rows)
+        if self.reads_late:
+            await self._gate()
+            return self.view_now(asked.place)
+        seen = self.view_now(asked.place)
         await self._gate()
-        generation, seq = (self.generation, len(self.rows)) if self.reads_late else seen
-        return MatchView(asked.match, generation, self.image(seq) if seq else None)
+        return seen
 
-    async def events_after(self, match: str, shard: int, after_seq: int, limit: int) -> Page:
+    async def events_after(
+        self, match: str, shard: int, after_seq: int, limit: int, place: LogPosition | None = None
+    ) -> Page:
+        if place is not None and not self.holds(place):
+            raise OtherHistoryError(match)
         generation, head = self.generation, len(self.rows)
-        await self._gate()
+        chain = self.chain_at(after_seq) if after_seq <= head else None
         rows = self.rows[after_seq : min(head, after_seq + limit)]
-        return Page(generation, head, [row.seq for row in rows], [row.payload for row in rows])
+        await self._gate()
+        return Page(
+            generation,
+            head,
+            chain,
+            [row.seq for row in rows],
+            [row.payload for row in rows],
+            [row.chain for row in rows],
+            LogPosition(generation, rows[-1].position, rows[-1].chain) if rows else None,
+        )
 
     async def match_heads(self, shard_of: Mapping[str, int]) -> dict[str, MatchHead]:
         await self._gate()
-        return {match: MatchHead(self.generation, len(self.rows)) for match in shard_of}
+        return {match: MatchHead(self.generation, len(self.rows), self.head.chain) for match in shard_of}
 
 
 class NoStreams(StreamReader):
@@ -118,38 +171,38 @@ class MemoryGateway:
         self.wire = NotedWire()
         self.channels = Channels(ring)
         self.followers = Followers(self.channels, lambda channel, reason: self.resume.resync(channel, reason))
-        self.pumped = 0
-        history = History(self.log, self.log, NoStreams())
+        history = History(self.log, self.log, NoStreams(), self.followers.place_of, self.followers.show)
         self.resume = Resume(
             self.channels, self.followers, history, self.wire, self.refresh, 1, chance=lambda: 0.0
         )
         self.broadcaster = Broadcaster(
             self.channels, self.wire, lambda channel, member: self.resume.catch_up(channel, member)
         )
-        self.followers.see_heads([ShardHead(0, 1, 0)], 0.0)
+        self.followers.see_heads({}, [self.log.snapshot(None)], 0.0)
         self.joins: list[asyncio.Task[None]] = []
 
     async def refresh(self) -> None:
-        before = self.followers.generation_of(0)
-        heads = await self.log.shard_heads()
-        self.followers.see_heads(heads, 0.0)
-        if self.followers.generation_of(0) != before:  # it goes on from the head
-            self.pumped = max(self.pumped, heads[0].position)
+        asked = self.followers.cursors
+        heads = await self.log.shard_heads({shard: cursor.place for shard, cursor in asked.items()})
+        self.followers.see_heads(asked, heads, 0.0)
 
     def pump(self, events: int) -> None:
         """Let the followers take what was committed."""
-        place = ShardHead(0, self.followers.generation_of(0), self.pumped)
-        rows = self.log.rows[self.pumped : self.pumped + events]
-        self.followers.take_rows(place, rows)
-        self.pumped += len(rows)
+        place = self.followers.place_of(0)
+        assert place is not None
+        cursor = Cursor(place, self.followers.cursors[0].restarts)
+        holds = self.log.holds(cursor.place)
+        after = cursor.place.position
+        rows = self.log.rows[after : after + events] if holds else []
+        self.followers.take_rows(cursor, self.log.snapshot(cursor.place), rows)
         self.broadcaster.wake()
 
-    def join(self, client: str, since: tuple[int, int] | None = None) -> None:
+    def join(self, client: str, since: Since | None = None) -> None:
         """Begin a join; its answer is noted as a client gets it: right when the handler returns."""
 
         async def ask() -> None:
             try:
-                answer = await self.resume.join(client, Join(MATCH, Since(*since) if since else None))
+                answer = await self.resume.join(client, Join(MATCH, since))
             except RefusedError as refused:
                 answer = refused.as_answer()
             self.wire.note(client, "join", plain(answer))

@@ -2,8 +2,10 @@
  * One match over a Socket.IO connection: every event once and in order.
  *
  * Joins with what it has, takes events by the cursor rule (at or below mine:
- * drop; next: take; further: fetch the hole), and takes an image instead
- * when the server says so. Knows nothing of the page.
+ * drop; next: take; further: fetch the gap), and takes an image instead
+ * when the server says so. Hands back the chain that came with its last event:
+ * a log that lost what this page has shown is found out by it, and not by
+ * numbers. Knows nothing of the page.
  */
 import { FOLD_VERSION, advance, emptyImage, wholeImage } from "./fold.js";
 
@@ -17,7 +19,7 @@ const ANSWER_WITHIN_MS = 10_000;
 // A heartbeat is read from the log and may overtake events that are on their way.
 const BEHIND_FOR_MS = 2_000;
 const EVENTS_A_PAGE = 500;
-// What may wait while a hole is filled; beyond it, the rest is fetched like a hole.
+// What may wait while a gap is filled; beyond it, the rest is fetched like a gap.
 const HELD_MESSAGES = 500;
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 15_000;
@@ -41,6 +43,7 @@ export class MatchClient {
   refusal = "";
   image = null;
   generation = null;
+  chain = null; // of the log at `seq`, 32 hex characters; null while nobody said
   resyncReason = "";
 
   /**
@@ -94,14 +97,19 @@ export class MatchClient {
     this.#newLife();
     this.#become(this.image ? CATCHING_UP : CONNECTING);
     const isKnown = this.image && !afresh;
-    const since = isKnown ? { since: { generation: this.generation, seq: this.seq } } : {};
+    const since = isKnown ? { since: { generation: this.generation, seq: this.seq, ...this.#proof() } } : {};
     this.#ask("join", { match: this.match, ...since }, () => this.#join({ afresh }), (answer) => {
       if (!answer.resumed) {
         this.#takeImage(answer, answer.resync);
       }
+      this.chain ??= answer.chain ?? null;
       this.#isJoined = true;
       this.#resume();
     });
+  }
+
+  #proof() {
+    return this.chain ? { chain: this.chain } : {};
   }
 
   /** Fetch what comes after my seq, page by page. */
@@ -111,7 +119,13 @@ export class MatchClient {
     }
     this.#isFilling = true;
     this.#become(CATCHING_UP);
-    const ask = { match: this.match, generation: this.generation, after_seq: this.seq, limit: EVENTS_A_PAGE };
+    const ask = {
+      match: this.match,
+      generation: this.generation,
+      after_seq: this.seq,
+      limit: EVENTS_A_PAGE,
+      ...this.#proof(),
+    };
     const again = () => {
       this.#isFilling = false;
       this.#fill();
@@ -122,7 +136,7 @@ export class MatchClient {
         return;
       }
       const progressed = answer.events.length > 0;
-      this.#take(ask.after_seq, answer.events);
+      this.#take(ask.after_seq, answer.events, answer.chain);
       if (!answer.complete && progressed) {
         again();
         return;
@@ -142,14 +156,23 @@ export class MatchClient {
     }
     if (message.generation > this.generation) {
       this.#join({ afresh: true });
-    } else if (message.generation === this.generation && !this.#take(message.prev, message.events)) {
-      this.#held.push(message);
-      this.#fill();
+    } else if (message.generation === this.generation) {
+      if (!this.#take(message.prev, message.events, message.chain)) {
+        this.#held.push(message);
+        this.#fill();
+      } else if (this.#isOtherHistory(message.events.at(-1)?.seq, message.chain)) {
+        this.#join();
+      }
     }
   }
 
-  /** Take events by the cursor rule; false when there is a hole in front of one. */
-  #take(prev, events) {
+  /** Whether the log has another chain where I stand: what I have seen since some event is not history any more. */
+  #isOtherHistory(seq, chain) {
+    return seq === this.seq && Boolean(chain && this.chain) && chain !== this.chain;
+  }
+
+  /** Take events by the cursor rule, `chain` is at the last of them; false when there is a gap in front of one. */
+  #take(prev, events, chain) {
     const before = this.image;
     const taken = [];
     for (const live of events) {
@@ -157,13 +180,14 @@ export class MatchClient {
         if (prev > this.seq) {
           break;
         }
-        // A channel that leaves events out has holes in seq, and none in `prev`.
+        // A channel that leaves events out has gaps in seq, and none in `prev`.
         this.image = { ...advance(this.image, live.event), seq: live.seq };
         taken.push(live);
       }
       prev = live.seq;
     }
     if (taken.length > 0) {
+      this.chain = this.seq === events.at(-1).seq ? (chain ?? null) : null;
       this.#onChange({ before, taken });
       this.#compareScore(taken.at(-1));
     }
@@ -187,6 +211,8 @@ export class MatchClient {
     }
     if (head.generation > this.generation) {
       this.#join({ afresh: true });
+    } else if (head.generation === this.generation && this.#isOtherHistory(head.seq, head.chain)) {
+      this.#join();
     } else if (head.generation === this.generation && head.seq > this.seq && this.#behind === null) {
       this.#behind = this.#after(BEHIND_FOR_MS, () => {
         this.#behind = null;
@@ -198,8 +224,9 @@ export class MatchClient {
   }
 
   #resynced(message) {
+    // Of the same generation and further back: another history, of which the chain is the proof.
     const isOlder = message.generation < this.generation;
-    if (isOlder || (message.generation === this.generation && message.seq < this.seq)) {
+    if (isOlder || (message.generation === this.generation && message.seq < this.seq && !message.chain)) {
       return;
     }
     this.#newLife();
@@ -213,6 +240,7 @@ export class MatchClient {
     this.image = message.image ? wholeImage(message.image) : emptyImage(this.match);
     this.image.seq = message.seq;
     this.generation = message.generation;
+    this.chain = message.chain ?? null;
     this.resyncReason = reason ?? "";
     if (this.image.v !== FOLD_VERSION) {
       this.resyncReason = "this page is older than the server: reload it";
@@ -220,7 +248,7 @@ export class MatchClient {
     this.#onChange({ before, taken: [] });
   }
 
-  /** Go on after a join or a filled hole, with what came meanwhile. */
+  /** Go on after a join or a filled gap, with what came meanwhile. */
   #resume() {
     this.#wait = FIRST_WAIT_MS;
     this.#become(LIVE);

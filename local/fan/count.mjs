@@ -18,7 +18,7 @@ const PAGE = 500;
 const ANSWER_WITHIN_MS = 5_000;
 const ASK_AGAIN_AFTER_MS = 250;
 
-const log = { generation: 0, seq: 0 }; // what we have, up to and with `seq`
+const log = { generation: 0, seq: 0, chain: null }; // what we have, up to and with `seq`
 const summary = { kind: "summary", taken: 0, repeated: 0, holes: 0, backfilled: 0, joins: 0, resyncs: 0, reasons: [] };
 const seen = new Map(); // event id -> seq, of this life
 // What we asked for ourselves may still be on its way to us, so up to here nothing counts as sent twice.
@@ -30,7 +30,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 function startOver(generation, reason) {
   summary.resyncs += 1;
   summary.reasons.push(reason);
-  Object.assign(log, { generation, seq: 0 });
+  Object.assign(log, { generation, seq: 0, chain: null });
   seen.clear();
   say({ kind: "again", generation, reason });
 }
@@ -46,6 +46,13 @@ function take(event) {
   log.seq = event.seq;
   summary.taken += 1;
   say({ kind: "event", event });
+}
+
+const proof = () => (log.chain ? { chain: log.chain } : {});
+
+// The chain came with the event `seq`: it is ours once we have taken that.
+function prove(seq, chain) {
+  if (log.seq === seq) log.chain = chain ?? null;
 }
 
 async function ask(name, question) {
@@ -66,7 +73,7 @@ async function ask(name, question) {
 // Read from what we have up to `seq`, or to the head when there is none.
 async function fill(upTo) {
   for (;;) {
-    const page = await ask("backfill", () => ({ match, generation: log.generation, after_seq: log.seq, limit: PAGE }));
+    const page = await ask("backfill", () => ({ match, generation: log.generation, after_seq: log.seq, limit: PAGE, ...proof() }));
     if (page.resync) {
       startOver(page.generation, page.resync);
       continue;
@@ -77,6 +84,7 @@ async function fill(upTo) {
       if (event.seq === log.seq + 1) take(event);
       else if (event.seq > log.seq) throw new Error(`backfill after ${log.seq} begins with ${event.seq}`);
     }
+    if (page.events.length > 0) prove(page.events.at(-1).seq, page.chain);
     if (upTo === undefined ? page.complete : log.seq >= upTo || page.complete) return;
   }
 }
@@ -105,12 +113,13 @@ async function onEvents(message) {
     if (event.seq !== expected) summary.reasons.push(`after ${expected - 1} in one message came ${event.seq}`);
     take(event);
   }
+  if (message.events.length > 0) prove(message.events.at(-1).seq, message.chain);
 }
 
 async function join() {
   summary.joins += 1;
   askedUpTo = log.seq;
-  const since = () => (log.seq > 0 ? { generation: log.generation, seq: log.seq } : undefined);
+  const since = () => (log.seq > 0 ? { generation: log.generation, seq: log.seq, ...proof() } : undefined);
   const answer = await ask("join", () => ({ match, since: since() }));
   if (!answer.resumed) {
     if (log.seq > 0) startOver(answer.generation, answer.resync ?? "joined anew");

@@ -3,7 +3,8 @@
 -- KEYS[1]  the stream
 -- ARGV     1 previous position, 2 previous chain,
 --          3 '1' to begin a missing stream after the previous position, else '0',
---          4 first position, 5 last position, 6 chain after it, 7 the events
+--          4 first position, 5 last position, 6 chain after it, 7 the events,
+--          8 the chains before the first event and after each
 -- Returns  { 1 when appended else 0, position of the top, chain of the top }
 --
 -- Positions stay texts: a Lua number is exact only up to 2^53.
@@ -21,7 +22,9 @@ if not may_begin and (id ~= ARGV[1] .. '-0' or chain ~= ARGV[2]) then
   return { 0, string.match(id, '^%d+'), chain }
 end
 
-local added = redis.pcall('XADD', stream, ARGV[5] .. '-0', 'f', ARGV[4], 'c', ARGV[6], 'e', ARGV[7])
+local added = redis.pcall(
+  'XADD', stream, ARGV[5] .. '-0', 'f', ARGV[4], 'c', ARGV[6], 'e', ARGV[7], 'h', ARGV[8]
+)
 if added.err and string.find(added.err, 'equal or smaller', 1, true) then
   -- Entries were deleted by hand, and the stream's own counter never goes back.
   -- The stream is a copy: throw it away, and the relay fills it from the log.

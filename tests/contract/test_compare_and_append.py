@@ -48,7 +48,8 @@ def payload(position: int) -> bytes:
 def a_pack(after: int, to: int, history: int = 0, may_begin: bool = False) -> PackToAppend:
     """The events `after`+1 to `to`."""
     events = pack([payload(position) for position in range(after + 1, to + 1)])
-    return PackToAppend(STREAM.key, place(after, history), place(to, history), events, may_begin)
+    chains = b"".join([chain_at(position, history) for position in range(after, to + 1)])
+    return PackToAppend(STREAM.key, place(after, history), place(to, history), events, chains, may_begin)
 
 
 def positions(streams: Streams) -> list[int]:

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.identity import ZERO_CHAIN
 from schemas.image import decode_image
 from settings import Settings
-from tests.event_builders import MATCH, a_cancel_of, a_goal, a_pass, a_period_start
+from tests.event_builders import MATCH, a_cancel_of, a_goal, a_period_start, passes
 from tests.fan import Fan
 from tests.fixtures.services import Service, StartService
 from tests.fixtures.waiting import eventually
@@ -29,10 +30,6 @@ def log(installation: Settings) -> Iterator[LiveLog]:
 @pytest.fixture
 def gateway(log: LiveLog, start_service: StartService) -> Service:
     return start_service("gateway", log.settings)
-
-
-def passes(count: int, first: int = 1, match: str = MATCH) -> list[Any]:
-    return [a_pass(f"pass-{first + i}", match=match, clock=600 + first + i) for i in range(count)]
 
 
 def image_of(answer: dict[str, Any]) -> Any:
@@ -99,7 +96,8 @@ def test_an_unknown_match_is_joined_and_begins_later(log: LiveLog, gateway: Serv
     async def watch() -> None:
         async with Fan(gateway.url) as fan:
             answer = await fan.join("not-yet")
-            assert answer == {"match": "not-yet", "generation": log.generation, "seq": 0, "image": None}
+            place = {"generation": log.generation, "seq": 0, "chain": ZERO_CHAIN.hex()}
+            assert answer == {"match": "not-yet", **place, "image": None}
             log.say(passes(2, match="not-yet"))
             await fan.has("not-yet", 2)
 
@@ -108,16 +106,27 @@ def test_an_unknown_match_is_joined_and_begins_later(log: LiveLog, gateway: Serv
 
 @pytest.mark.parametrize("missed", [0, 1, 700, 3_000])
 def test_a_fan_continues_where_it_left_off(log: LiveLog, gateway: Service, missed: int) -> None:
-    """From the ring, the stream or the log: the events after `since` come, and no image."""
-    log.say(passes(10))
+    """From the ring, the stream or the log: the events after `since` come, and no image.
+
+    So also for a stock client that keeps no chains; one that does proves that
+    it has seen this log.
+    """
+    chain = log.say(passes(10))[-1].chain.hex()
 
     async def watch() -> None:
         log.say(passes(missed, 1_000))
         async with Fan(gateway.url) as fan:
-            answer = await fan.join(MATCH, since=(log.generation, 10))
+            answer = await fan.join(MATCH, (log.generation, 10))
+            chain_told = answer.pop("chain")
+            assert chain_told in (chain, None)  # it was not asked for
             assert answer == {"match": MATCH, "generation": log.generation, "seq": 10, "resumed": True}
-            log.say(passes(1, 9_000))
-            await fan.has(MATCH, 11 + missed)
+            async with Fan(gateway.url) as proving:
+                answer = await proving.join(MATCH, (log.generation, 10), chain)
+                assert (answer["chain"], answer["resumed"]) == (chain, True)
+                last = log.say(passes(1, 9_000))[-1]
+                for each in (fan, proving):
+                    await each.has(MATCH, 11 + missed)
+                    assert each.chains[MATCH] == last.chain.hex()
 
     asyncio.run(watch())
 
@@ -167,7 +176,7 @@ def test_a_fan_who_missed_too_much_gets_an_image(log: LiveLog, gateway: Service)
 
 
 def test_backfill_gives_pages_up_to_the_head(log: LiveLog, gateway: Service) -> None:
-    log.say(passes(300))
+    placed = log.say(passes(300))
 
     async def watch() -> None:
         async with Fan(gateway.url) as fan:
@@ -175,7 +184,8 @@ def test_backfill_gives_pages_up_to_the_head(log: LiveLog, gateway: Service) -> 
             page = await fan.ask("backfill", {**ask, "limit": 100})
             assert [event["seq"] for event in page["events"]] == list(range(41, 141))
             assert (page["head_seq"], page["complete"]) == (300, False)
-            last = await fan.ask("backfill", {**ask, "after_seq": 290})
+            assert page["chain"] == placed[139].chain.hex()
+            last = await fan.ask("backfill", {**ask, "after_seq": 290, "chain": placed[289].chain.hex()})
             assert [event["seq"] for event in last["events"]] == list(range(291, 301))
             assert last["complete"] is True
             end = await fan.ask("backfill", {**ask, "after_seq": 300})
@@ -183,6 +193,9 @@ def test_backfill_gives_pages_up_to_the_head(log: LiveLog, gateway: Service) -> 
             other = await fan.ask("backfill", {**ask, "generation": 7})
             assert "generation" in other["resync"]
             assert (other["generation"], other["seq"]) == (log.generation, 300)
+            forked = await fan.ask("backfill", {**ask, "chain": "ab" * 16})
+            assert "history" in forked["resync"]
+            assert (forked["generation"], forked["seq"]) == (log.generation, 300)
 
     asyncio.run(watch())
 
@@ -216,7 +229,7 @@ def test_events_that_were_dropped_from_the_log_are_replaced_by_an_image(
     asyncio.run(watch())
 
 
-def test_holes_in_the_stream_are_read_from_the_log(log: LiveLog, gateway: Service) -> None:
+def test_gaps_in_the_stream_are_read_from_the_log(log: LiveLog, gateway: Service) -> None:
     """Packs lost, overlapping and damaged: each event still comes once and in order."""
 
     async def watch() -> None:
@@ -278,6 +291,23 @@ def test_a_new_generation_brings_an_image_and_events_go_on(log: LiveLog, gateway
     asyncio.run(watch())
 
 
+def test_packs_of_the_release_before_delay_and_lose_nothing(log: LiveLog, gateway: Service) -> None:
+    """They carry no chains, so the log is read in their place."""
+
+    async def watch() -> None:
+        async with Fan(gateway.url) as fan:
+            await fan.join(MATCH)
+            for first in (1, 100, 200):
+                placed = log.append(passes(5, first))
+                log.publish_as_before(placed[0].shard, placed)
+                await fan.has(MATCH, placed[-1].seq)
+            log.say(passes(5, 300))
+            await fan.has(MATCH, 20)
+            assert not fan.named("resync")
+
+    asyncio.run(watch())
+
+
 def test_a_shard_without_any_log_is_followed_once_it_begins(
     installation: Settings, start_service: StartService
 ) -> None:
@@ -302,17 +332,18 @@ def test_heartbeats_tell_the_seq_of_the_log_not_of_the_gateway(
     """A committed event that no stream brought yet is in the very next beat."""
     settings = msgspec.structs.replace(log.settings, heartbeat=timedelta(milliseconds=100))
     gateway = start_service("gateway", settings)
-    log.say([*passes(4), *passes(2, match="other")])
+    log.say(passes(4))
+    others = log.say(passes(2, match="other"))
 
     async def watch() -> None:
         async with Fan(gateway.url) as fan:
             await fan.join(MATCH)
             await fan.join("other")
+            chain = log.append(passes(1, 100))[0].chain.hex()
             expected = {
-                MATCH: {"generation": log.generation, "seq": 5},
-                "other": {"generation": log.generation, "seq": 2},
+                MATCH: {"generation": log.generation, "seq": 5, "chain": chain},
+                "other": {"generation": log.generation, "seq": 2, "chain": others[-1].chain.hex()},
             }
-            log.append(passes(1, 100))
             await fan.until(lambda: any(beat["matches"] == expected for beat in fan.named("heartbeat")))
             await fan.ask("leave", {"match": "other"})
             expected.pop("other")

@@ -23,7 +23,8 @@ CLOSES_WITHIN = timedelta(seconds=5)
 
 def a_run(after: int, to: int) -> Delivery:
     payloads = [b"%d" % position for position in range(after + 1, to + 1)]
-    return Delivery(*STREAM, after, after.to_bytes(16, "big"), to, to.to_bytes(16, "big"), payloads)
+    chains = [position.to_bytes(16, "big") for position in range(after, to + 1)]
+    return Delivery(*STREAM, after, chains[0], to, chains[-1], payloads, chains[1:])
 
 
 @pytest.fixture

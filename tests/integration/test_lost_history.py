@@ -1,279 +1,190 @@
-"""What a lane does when a failover took commits that it had an answer to."""
+"""A failover takes the end of a log, and another grows under the same generation: no reader mixes them."""
 
-from collections.abc import Callable
-from contextlib import closing
+import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
 
-import psycopg
 import pytest
+from msgspec.structs import replace
+from redis import Redis
 
-from sinks.outages import HistoryLostError
-from storage import resume
-from storage.parking import match_states
-from tests.event_builders import MATCH, a_goal, a_pass
-from tests.fixtures.log_writer import CONTROL_LIFE, LIFE, SHARD, NewWriter, Writer
-from tests.fixtures.postgres_pair import PostgresPair
+from settings import Settings
+from tests.event_builders import MATCH, passes
+from tests.fan import Fan
+from tests.fixtures.relays import StartRelay
+from tests.fixtures.services import Service, StartService
 from tests.fixtures.waiting import eventually
+from tests.grown_log import GrownLog, live_events_hold, live_events_lack, streams_hold
+from tests.live_log import LiveLog
 
-SOON = timedelta(seconds=40)
-QUIET = 1 - SHARD
+pytestmark = pytest.mark.integration
 
-_GENERATIONS = "SELECT shard, generation FROM delivery_shards ORDER BY shard"
-
-
-def _an_event(writer: Writer) -> None:
-    writer.write(a_pass("lost"))
+SOON = timedelta(seconds=60)
 
 
-def _a_letter(writer: Writer) -> None:
-    writer.write(b"not json")
+@pytest.fixture
+def log(installation: Settings) -> Iterator[LiveLog]:
+    with LiveLog(installation) as growing:
+        yield growing
 
 
-def _a_park(writer: Writer) -> None:
-    writer.tell("park")
+@pytest.fixture
+def gateway(log: LiveLog, start_service: StartService) -> Service:
+    return start_service("gateway", log.settings)
 
 
-def _parked_events(writer: Writer) -> None:
-    writer.write(a_goal("parked"), a_pass("parked too"))
+@pytest.fixture
+def grown(installation: Settings) -> Iterator[GrownLog]:
+    with GrownLog(installation) as growing:
+        yield growing
 
 
-def _a_release_of_repeats(writer: Writer) -> None:
-    writer.tell("release")
-    with closing(psycopg.connect(writer.settings.postgres, autocommit=True)) as database:
-        eventually(lambda: not match_states(database, SHARD), SOON)
+def has_lost(log: LiveLog, streams: str) -> None:
+    """A failover takes events 19 and 20, and others come in their place, under the same generation."""
+    log.lose_after(MATCH, 18)
+    if streams == "streams emptied":
+        log.flush_streams()
+    log.append(passes(3, 1_000))
+    if streams == "streams emptied":
+        log.publish()
 
 
-def _nothing(_: Writer) -> None:
-    """Nothing of this kind comes before the cut."""
+STREAMS = pytest.mark.parametrize("streams", ["streams keep the lost end", "streams emptied"])
 
 
-def _park_with_a_repeat(writer: Writer) -> None:
-    """What waits is in the log by the time it is released, so the release stores no event."""
-    writer.tell("park")
-    with closing(psycopg.connect(writer.settings.postgres, autocommit=True)) as database:
-        eventually(lambda: match_states(database, SHARD), SOON)
-        database.execute(
-            "INSERT INTO parked"
-            " (shard, match, topic, source_offset, importance, language, original, parked_at)"
-            " SELECT %s, %s, t.topic, 10000, 1, 'und', convert_to(%s, 'UTF8'), now() FROM topics AS t"
-            " WHERE t.name = 'broadcast-events'",
-            (SHARD, MATCH, "{}"),
-        )
+@STREAMS
+def test_history_that_a_failover_took_is_replaced_by_an_image(
+    log: LiveLog, gateway: Service, streams: str
+) -> None:
+    """Never old 19 and 20 and then new 21: no relay and no writer need say so with a new generation."""
+    log.say(passes(20))
+
+    async def watch() -> None:
+        async with Fan(gateway.url) as fan:
+            await fan.join(MATCH, (log.generation, 17))
+            await fan.has(MATCH, 20)
+            has_lost(log, streams)
+            await fan.until(lambda: bool(fan.named("resync")))
+            told = fan.named("resync")[0]
+            assert "history" in told["reason"]
+            assert (told["generation"], told["image"]["seq"]) == (log.generation, told["seq"])
+            log.append(passes(2, 2_000))
+            await fan.has(MATCH, 23)
+            assert fan.chains[MATCH] == log.chain(MATCH)
+            assert len(fan.named("resync")) == 1
+
+    asyncio.run(watch())
 
 
-def _generations(settings_postgres: str) -> dict[int, int]:
-    with closing(psycopg.connect(settings_postgres, target_session_attrs="read-write")) as database:
-        return dict(database.execute(_GENERATIONS).fetchall())
+def test_a_log_that_ends_before_what_was_shown_is_seen_while_nothing_comes(
+    log: LiveLog, gateway: Service
+) -> None:
+    """The streams are gone as well, so the head below is all there is to see."""
+    log.say(passes(20))
+
+    async def watch() -> None:
+        async with Fan(gateway.url) as fan:
+            assert (await fan.join(MATCH))["seq"] == 20
+            log.lose_after(MATCH, 18)
+            log.flush_streams()
+            await fan.until(lambda: bool(fan.named("resync")))
+            assert fan.named("resync")[0]["seq"] == 18
+            log.say(passes(4, 1_000))
+            await fan.has(MATCH, 22)
+            assert fan.chains[MATCH] == log.chain(MATCH)
+
+    asyncio.run(watch())
+
+
+@STREAMS
+def test_a_fan_who_comes_back_with_lost_history_gets_an_image(
+    log: LiveLog, gateway: Service, start_service: StartService, streams: str
+) -> None:
+    """To the same gateway, and to one that never saw what was lost."""
+    chain = log.say(passes(20))[-1].chain.hex()
+
+    async def watch() -> None:
+        async with Fan(gateway.url) as fan:
+            assert (await fan.join(MATCH, (log.generation, 20), chain))["resumed"]
+            has_lost(log, streams)
+            await fan.until(lambda: bool(fan.named("resync")))
+        for url in (gateway.url, start_service("gateway", log.settings).url):
+            async with Fan(url) as fan:
+                answer = await fan.join(MATCH, (log.generation, 20), chain)
+                assert "history" in answer["resync"]
+                assert (answer["seq"], answer["chain"]) == (21, log.chain(MATCH))
+                page = await fan.ask(
+                    "backfill",
+                    {"match": MATCH, "generation": log.generation, "after_seq": 20, "chain": chain},
+                )
+                assert "history" in page["resync"]
+                common = log.chain(MATCH, 18)
+                assert (await fan.join(MATCH, (log.generation, 18), common))["resumed"]
+                await fan.has(MATCH, 21)
+                assert fan.chains[MATCH] == log.chain(MATCH)
+
+    asyncio.run(watch())
 
 
 @pytest.mark.parametrize(
-    ("before", "lost"),
+    ("targets", "redis_too", "is_up"),
     [
-        (_nothing, _an_event),
-        (_nothing, _a_letter),
-        (_nothing, _a_park),
-        (_a_park, _parked_events),
-        (_park_with_a_repeat, _a_release_of_repeats),
+        pytest.param("streams,live-events", False, True, id="streams keep the lost end"),
+        pytest.param("streams,live-events", True, True, id="streams emptied"),
+        pytest.param("live-events", False, True, id="nobody fills streams"),
+        pytest.param("streams,live-events", True, False, id="streams emptied, relay down"),
+        pytest.param("live-events", False, False, id="nobody fills streams, relay down"),
     ],
-    ids=["an event", "a dead letter", "a park", "parked events", "a release without events"],
 )
-def test_a_failover_that_took_a_commit_of_any_kind_is_seen_and_every_shard_begins_a_generation(
-    postgres_pair: PostgresPair, before: Callable[[Writer], None], lost: Callable[[Writer], None]
+def test_nothing_of_the_log_is_missing_in_kafka_after_a_failover_took_its_end(
+    installation: Settings,
+    grown: GrownLog,
+    start_relay: StartRelay,
+    redis_too: bool,
+    is_up: bool,
+    targets: str,
 ) -> None:
-    """A commit without events leaves head and chain as they were, and is missed all the same.
+    """Lost and grown again under the same generation: the record in Kafka is of a log that is gone.
 
-    The shard that lost nothing begins a generation too, and reading goes on
-    at what was lost.
+    Whoever looks begins a new generation, so that readers do not take the one
+    for the continuation of the other. However long the relay was away: what
+    lies between the fork and what a new stream would get is sent too.
     """
-    writer = Writer(postgres_pair.settings)
-    writer.committer.own(SHARD, None)
-    writer.committer.own(QUIET, None)
-    try:
-        writer.write(a_pass("kept"))
-        before(writer)
-        writer.settle()
-        generations = _generations(writer.settings.postgres)
-        read = _next_offsets(writer)
-        postgres_pair.cut()
-        lost(writer)
-        writer.settle()
-        postgres_pair.fail_over()
-        (fatal,) = eventually(lambda: writer.fatal, SOON)
-        assert isinstance(fatal, HistoryLostError)
-        assert [loss.shard for loss in fatal.losses] == [SHARD]
-        raised = _generations(writer.settings.postgres)
-        assert all(raised[shard] > generations[shard] for shard in (SHARD, QUIET))
-        assert _next_offsets(writer) == read
-    finally:
-        writer.committer.close()
+    settings = replace(installation, deliver_to=targets, stream_retention=10)
+    relay = start_relay(settings)
+    for count in (1, 19):  # the first one says that the relay follows, and no retention counts any more
+        grown.grow(0, count)
+        eventually(lambda: live_events_lack(installation, grown) == [], SOON)
+    before = grown.generation(0)
+    if not is_up:
+        relay.kill()
+    grown.lose_after(0, 18)
+    if redis_too:
+        with Redis.from_url(installation.redis) as redis:
+            redis.flushdb()
+    grown.grow(0, 60)
+    if not is_up:
+        start_relay(settings)
+    eventually(lambda: live_events_lack(installation, grown) == [], SOON)
+    assert live_events_hold(installation, grown, exactly_once=False)
+    assert grown.generation(0) > before
 
 
-def test_a_failover_that_took_nothing_is_worked_through(postgres_pair: PostgresPair) -> None:
-    """A standby that had everything goes on in the same generation, and the lane with it."""
-    writer = Writer(postgres_pair.settings)
-    writer.committer.own(SHARD, None)
-    try:
-        writer.write(a_pass("kept"), b"not json")
-        writer.settle()
-        generations = _generations(writer.settings.postgres)
-        postgres_pair.cut()
-        postgres_pair.fail_over()
-        writer.write(a_pass("next"))
-        writer.settle()
-        assert writer.fatal == []
-        assert _generations(writer.settings.postgres) == generations
-    finally:
-        writer.committer.close()
-
-
-def test_a_lane_that_dies_with_the_primary_begins_a_generation_on_the_new_timeline(
-    postgres_pair: PostgresPair,
+def test_a_failover_that_took_only_the_generation_begins_one_above_it(
+    installation: Settings, grown: GrownLog, start_relay: StartRelay
 ) -> None:
-    """Nobody is left who knows what was committed, so readers must not go on by their numbers."""
-    first = Writer(postgres_pair.settings)
-    first.committer.own(SHARD, None)
-    first.write(a_pass("kept"))
-    first.settle()
-    generation = _generations(first.settings.postgres)[SHARD]
-    postgres_pair.cut()
-    first.write(a_pass("lost"))
-    first.settle()
-    first.committer.close()
-    postgres_pair.fail_over()
-    second = Writer(postgres_pair.settings)
-    second.committer.own(SHARD, None)
-    second.committer.close()
-    raised = _generations(first.settings.postgres)[SHARD]
-    assert raised > generation
-    third = Writer(postgres_pair.settings)
-    third.committer.own(SHARD, None)
-    third.committer.close()
-    assert _generations(first.settings.postgres)[SHARD] == raised
+    """Readers have seen the higher number, and would wait for it for ever."""
 
+    def is_delivered() -> bool:
+        return streams_hold(installation, grown) and live_events_lack(installation, grown) == []
 
-@pytest.mark.parametrize("lost", ["dead_letters", "parked", "controls"])
-def test_commits_without_events_that_a_disk_copy_took_are_missed(
-    new_writer: NewWriter, database: psycopg.Connection, lost: str
-) -> None:
-    """A restored copy of the disk keeps the timeline; what the commits left behind is gone with them."""
-    writer = new_writer()
-    writer.write(a_pass("kept"), b"not json")
-    writer.settle()
-    before = database.execute("SELECT coalesce(max(number), 0) FROM commit_tokens").fetchone()
-    if lost == "dead_letters":
-        writer.write(b"not json either")
-    else:
-        writer.tell("park")
-        writer.settle()
-        if lost == "parked":
-            before = database.execute("SELECT coalesce(max(number), 0) FROM commit_tokens").fetchone()
-            writer.write(a_pass("waits"))
-    writer.settle()
-    database.execute("DELETE FROM commit_tokens WHERE number > %s", before)
-    (fatal,) = eventually(lambda: writer.fatal, SOON)
-    assert isinstance(fatal, HistoryLostError)
-
-
-def test_a_generation_that_the_database_lost_is_never_used_again(
-    new_writer: NewWriter, database: psycopg.Connection
-) -> None:
-    """Two losses one after the other: the number of the first new generation names another history."""
-    writer = new_writer()
-    writer.write(a_pass("p1"))
-    writer.settle()
-    row = database.execute("SELECT generation FROM delivery_shards WHERE shard = %s", (SHARD,)).fetchone()
-    assert row is not None
-    database.execute("UPDATE delivery_shards SET generation = 7 WHERE shard = %s", (SHARD,))
-    (fatal,) = eventually(lambda: writer.fatal, SOON)
-    assert isinstance(fatal, HistoryLostError)
-    after = database.execute("SELECT generation FROM delivery_shards WHERE shard = %s", (SHARD,)).fetchone()
-    assert after is not None
-    assert after[0] > row[0]
-
-
-def test_a_topic_that_lost_its_number_stops_the_writer(
-    new_writer: NewWriter, database: psycopg.Connection
-) -> None:
-    """The number may be given to another topic, and origins would point into that one."""
-    writer = new_writer()
-    database.execute("DELETE FROM topics WHERE name = %s", (LIFE.name,))
-    (fatal,) = eventually(lambda: writer.fatal, SOON)
-    assert isinstance(fatal, HistoryLostError)
-    assert LIFE.name in str(fatal)
-
-
-def test_a_snapshot_ahead_of_the_log_begins_a_generation_of_every_shard(
-    new_writer: NewWriter, database: psycopg.Connection
-) -> None:
-    """The snapshots of the others may be older than what they lost."""
-    writer = new_writer()
-    writer.committer.own(QUIET, None)
-    writer.write(a_pass("p1"))
-    committed = writer.committer.drain(SHARD)
-    before = _generations(writer.settings.postgres)
-    successor = Writer(writer.settings)
-    successor.committer.own(QUIET, None)
-    successor.committer.own(SHARD, committed._replace(position=committed.position + 1))
-    successor.committer.close()
-    after = _generations(writer.settings.postgres)
-    assert all(after[shard] > before[shard] for shard in (SHARD, QUIET))
-
-
-def test_a_snapshot_of_an_ended_generation_begins_no_other(
-    new_writer: NewWriter, database: psycopg.Connection
-) -> None:
-    """Readers were told of that loss already; the lane that found it left this snapshot behind."""
-    writer = new_writer()
-    writer.write(a_pass("p1"), a_pass("p2"))
-    committed = writer.committer.drain(SHARD)
-    database.execute("DELETE FROM events WHERE position = 2")
-    eventually(lambda: writer.fatal, SOON)
-    before = _generations(writer.settings.postgres)
-    assert before[SHARD] > committed.generation
-    successor = Writer(writer.settings)
-    successor.committer.own(SHARD, committed)
-    successor.committer.close()
-    assert _generations(writer.settings.postgres) == before
-
-
-def test_old_commit_tokens_are_pruned_and_not_missed(
-    new_writer: NewWriter, database: psycopg.Connection
-) -> None:
-    """A snapshot may name a token that is older than all that are kept."""
-    writer = new_writer()
-    writer.write(b"not json")
-    committed = writer.committer.drain(SHARD)
-    writer.write(b"nor this")
-    writer.settle()
-    writer.committer.close()
-    before = _generations(writer.settings.postgres)
-    database.execute("DELETE FROM commit_tokens WHERE number = 1")
-    successor = Writer(writer.settings)
-    successor.committer.own(SHARD, committed)
-    successor.committer.close()
-    assert _generations(writer.settings.postgres) == before
-
-
-def test_what_left_kafka_unread_leaves_a_token_too(
-    new_writer: NewWriter, database: psycopg.Connection
-) -> None:
-    """That letter is written beside the lane's own commits, and may be lost like them."""
-    writer = new_writer()
-    number = resume.register_topics(database, [LIFE])["broadcast-events"]
-    row = database.execute("SELECT now()").fetchone()
-    assert row is not None
-    for _ in range(2):
-        resume.note_removed(database, SHARD, number, 3, 9, row[0])
-    tokens = database.execute("SELECT number FROM commit_tokens WHERE shard = %s", (SHARD,)).fetchall()
-    assert tokens == [(1,)]
-    writer.write(a_pass("p1"))
-    writer.settle()
-
-
-def _next_offsets(writer: Writer) -> dict[str, int]:
-    """Where the log says that reading goes on."""
-    with closing(
-        psycopg.connect(writer.settings.postgres, autocommit=True, target_session_attrs="read-write")
-    ) as database:
-        numbers = resume.register_topics(database, [LIFE, CONTROL_LIFE])
-        return resume.by_name(resume.next_offsets(database, SHARD), numbers)
+    grown.grow(0, 20)
+    relay = start_relay(installation)
+    eventually(is_delivered, SOON)
+    relay.kill()
+    seen = grown.generation(0)
+    grown.lose_generation(0)
+    grown.grow(0, 5)
+    start_relay(installation)
+    eventually(lambda: grown.generation(0) > seen, SOON)
+    eventually(is_delivered, SOON)

@@ -47,7 +47,9 @@ def test_a_moment_between_two_commits_has_the_first_and_not_the_second(
     forgotten = generation_of(database) + 10**12
     streams = Streams(backups.settings.redis)
     top = StreamTop(1, b"c" * 16)
-    streams.append([PackToAppend(stream_name(SHARD, forgotten), StreamTop(0, b"\0" * 16), top, b"", True)])
+    streams.append(
+        [PackToAppend(stream_name(SHARD, forgotten), StreamTop(0, b"\0" * 16), top, b"", b"", True)]
+    )
     streams.close()
 
     plan = backups.run("postgres", "restore", "--into", str(backups.folder / "plan"), "--dry-run")

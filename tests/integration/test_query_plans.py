@@ -5,6 +5,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from schemas.log_position import LogPosition
 from settings import Settings
 from storage.log_reads import LogQueries
 from storage.match_reads import Asked, MatchQueries
@@ -44,9 +45,15 @@ async def test_no_query_of_the_hot_path_reads_the_whole_log(
             async def ask() -> None:
                 for _ in _OFTEN:
                     relay.states({SHARD: 1})
-                    relay.after({SHARD: (generation_of(database), 1)}, 100)
-                    await log.shard_heads()
-                    await matches.view(Asked(MATCH, SHARD, None))
+                    place = relay.place_at(SHARD, 1)
+                    assert place is not None
+                    at = LogPosition(generation_of(database), *place)
+                    assert relay.after({SHARD: at}, 100).astray == []
+                    (head,) = await log.shard_heads({SHARD: at})
+                    assert head.holds_place
+                    await log.shards_after({SHARD: head.head}, 100)
+                    await log.events_after(MATCH, SHARD, head.head.position, 100, at)
+                    await matches.view(Asked(MATCH, SHARD, None, at))
 
             writer.write(a_pass("first"))
             writer.settle()

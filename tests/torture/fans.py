@@ -19,6 +19,7 @@ class Life:
     floor: int  # the seq that it starts after
     reason: str = ""
     events: list[tuple[int, str]] = field(default_factory=list)  # seq, event id
+    chain: str | None = None  # of the log at `seq`
 
     @property
     def seq(self) -> int:
@@ -110,7 +111,8 @@ class LastingFan:
         lives = self.lives.get(match)
         ask: dict[str, Any] = {"match": match}
         if lives:
-            ask["since"] = {"generation": lives[-1].generation, "seq": lives[-1].seq}
+            last = lives[-1]
+            ask["since"] = {"generation": last.generation, "seq": last.seq, "chain": last.chain}
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def note(answer: dict[str, Any]) -> None:
@@ -129,7 +131,7 @@ class LastingFan:
             await answered
 
     def _begin(self, message: dict[str, Any], reason: str) -> None:
-        life = Life(message["generation"], message["seq"], reason)
+        life = Life(message["generation"], message["seq"], reason, chain=message.get("chain"))
         self.lives.setdefault(message["match"], []).append(life)
 
     def _take(self, message: dict[str, Any]) -> None:
@@ -144,6 +146,7 @@ class LastingFan:
             if event["seq"] != life.seq + 1:
                 self.faults.append(f"{match}: seq {event['seq']} came after {life.seq}")
             life.events.append((event["seq"], event["event_id"]))
+        life.chain = message.get("chain")
         if match.startswith("pulse-"):
             beats = [int(e["event"]["source_event_id"].rpartition("-")[2]) for e in message["events"]]
             self.beats[match] = max(self.beats.get(match, 0), *beats)

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 
-from dataflows.kafka_looks import go_on_from
-from dataflows.kafka_records import letter_of, letter_records, live_records, place_of
+from dataflows.kafka_looks import go_on_from, has_lost
+from dataflows.kafka_records import letter_of, letter_records, live_records
 from schemas.identity import ZERO_CHAIN
-from schemas.outlets import COPIED_BYTES
+from schemas.log_position import LogPosition
+from schemas.outlets import COPIED_BYTES, live_place
 from sinks.kafka_outlet import KafkaRecord
 from storage.relay_reads import Letter, LoggedRow, LogRun, Place, ShardState
 
@@ -28,7 +29,7 @@ def test_an_event_goes_to_its_shard_with_its_place() -> None:
     (record,) = live_records("p.")(run)
     assert record[:4] == ("p.live-events", 5, "match-1", b"{}")
     assert as_read(record) == {"generation": b"1700", "position": b"8", "chain": CHAIN.hex().encode()}
-    assert place_of(as_read(record)) == Place(8, CHAIN)
+    assert live_place(as_read(record)) == LogPosition(1_700, 8, CHAIN)
 
 
 def test_a_letter_is_copied_byte_for_byte_to_its_topic() -> None:
@@ -53,8 +54,18 @@ def test_a_letter_too_large_for_its_topic_says_that_it_was_cut() -> None:
 
 
 def test_a_record_of_somebody_else_has_no_place() -> None:
-    for headers in ({}, {"position": b"x", "chain": b"00"}, {"position": b"1", "chain": b"zz"}):
-        assert place_of(headers) is None
+    ours = {"generation": b"1700", "position": b"8", "chain": CHAIN.hex().encode()}
+    assert live_place(ours) is not None
+    for wrong in (
+        {"position": b"x"},
+        {"chain": b"zz"},
+        {"chain": CHAIN.hex().encode()[2:]},
+        {"generation": b"-1"},
+        {"generation": b"9007199254740992"},
+        {"position": b"99999999999999999999"},
+    ):
+        assert live_place(ours | wrong) is None
+    assert live_place({}) is None
     for headers in (
         {},
         {"letter": b"1"},
@@ -69,13 +80,37 @@ def a_state(base: int, head: int, chain_at: bytes | None) -> ShardState:
     return ShardState(0, 7, Place(base, ZERO_CHAIN), Place(head, CHAIN), chain_at, 0)
 
 
+def a_record(position: int, generation: int = 7) -> LogPosition:
+    return LogPosition(generation, position, CHAIN)
+
+
 def test_kafka_is_filled_behind_its_last_record() -> None:
-    assert go_on_from(Place(30, CHAIN), a_state(0, 90, CHAIN), retention=10) == 30
+    assert go_on_from(a_record(30), a_state(0, 90, CHAIN), retention=10) == 30
 
 
-def test_kafka_with_another_history_or_none_gets_what_a_new_stream_would() -> None:
+def test_kafka_without_records_gets_what_a_new_stream_would() -> None:
     """Readers find the rest in the log, by the cursor rule."""
     assert go_on_from(None, a_state(0, 90, None), retention=10) == 80
     assert go_on_from(None, a_state(85, 90, None), retention=10) == 85
-    assert go_on_from(Place(30, CHAIN), a_state(0, 90, b"other"), retention=100) == 0
-    assert go_on_from(Place(99, CHAIN), a_state(0, 90, None), retention=100) == 0
+
+
+def test_kafka_with_another_history_gets_all_since_well_before_its_last_record() -> None:
+    """However long the relay was away: the histories part before that record, and nothing is left out."""
+    assert go_on_from(a_record(30), a_state(0, 90, b"other"), retention=100) == 0
+    assert go_on_from(a_record(30), a_state(0, 90, b"other"), retention=10) == 20
+    assert go_on_from(a_record(99), a_state(0, 90, None), retention=100) == 0
+    assert go_on_from(a_record(99), a_state(0, 90, None), retention=10) == 80
+    assert go_on_from(a_record(30), a_state(25, 90, b"other"), retention=10) == 25
+
+
+def test_a_record_that_the_log_has_no_more_is_of_a_lost_history() -> None:
+    """Another chain or a head below it, in the same generation; or a generation unknown to the log."""
+    assert has_lost(a_record(30), a_state(0, 90, b"other"))
+    assert has_lost(a_record(99), a_state(0, 90, None))
+    assert has_lost(a_record(30, generation=8), a_state(0, 90, CHAIN))
+
+
+def test_a_record_that_the_log_has_or_dropped_or_gave_up_is_not_lost() -> None:
+    assert not has_lost(a_record(30), a_state(0, 90, CHAIN))
+    assert not has_lost(a_record(30), a_state(40, 90, None))
+    assert not has_lost(a_record(30, generation=6), a_state(0, 90, b"other"))

@@ -19,6 +19,9 @@ def test_asks_are_read_with_their_defaults() -> None:
     assert read(Join, [{"match": "m"}]) == Join("m", None)
     assert read(Join, [{"match": "m\n", "since": {"generation": 5, "seq": 0}}]) == Join("m\n", Since(5, 0))
     assert read(Backfill, [{"match": "m", "generation": 5, "after_seq": 9}]) == Backfill("m", 5, 9, 200)
+    known = {"generation": 5, "seq": 9, "chain": "aB" * 16}
+    assert read(Join, [{"match": "m", "since": known}]) == Join("m", Since(5, 9, "aB" * 16))
+    assert read(Join, [{"match": "m", "since": {**known, "chain": None}}]) == Join("m", Since(5, 9))
     assert read(Ping, []) == Ping(None)
     assert read(Leave, [{"match": "m", "what": "else"}]) == Leave("m")
 
@@ -35,6 +38,12 @@ def test_asks_are_read_with_their_defaults() -> None:
         (Join, {"match": "m", "since": {"seq": 1}}, "since.generation"),
         (Join, {"match": "m", "since": {"generation": 1, "seq": -1}}, "since.seq"),
         (Join, {"match": "m", "since": {"generation": True, "seq": 1}}, "since.generation"),
+        (Join, {"match": "m", "since": {"generation": 1, "seq": 1, "chain": 5}}, "since.chain"),
+        (Join, {"match": "m", "since": {"generation": 1, "seq": 1, "chain": "ab" * 15}}, "since.chain"),
+        (Join, {"match": "m", "since": {"generation": 1, "seq": 1, "chain": "ab" * 17}}, "since.chain"),
+        (Join, {"match": "m", "since": {"generation": 1, "seq": 1, "chain": "xy" * 16}}, "since.chain"),
+        (Join, {"match": "m", "since": {"generation": 1, "seq": 1, "chain": "a" * 31 + "\n"}}, "since.chain"),
+        (Backfill, {"match": "m", "generation": 1, "after_seq": 1, "chain": "\uff11" * 32}, "chain"),
         (Backfill, {"match": "m", "generation": 1, "after_seq": 1.5}, "after_seq"),
         (Backfill, {"match": "m", "generation": 1, "after_seq": 1, "limit": 0}, "limit"),
         (Backfill, {"match": "m", "generation": 1, "after_seq": 1, "limit": 1_001}, "limit"),

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from schemas.identity import ZERO_CHAIN
+from schemas.log_position import Span
 from schemas.pack import unpack
 from sinks.live_streams import PACK_EVENTS, Delivery, joined
 from sinks.stream_repair import PACK_BYTES, packs_of
@@ -19,7 +20,8 @@ def chain_at(position: int) -> bytes:
 
 def a_run(shard: int, after: int, to: int, generation: int = 1) -> Delivery:
     payloads = [b"%d" % position for position in range(after + 1, to + 1)]
-    return Delivery(shard, generation, after, chain_at(after), to, chain_at(to), payloads)
+    chains = [chain_at(position) for position in range(after + 1, to + 1)]
+    return Delivery(shard, generation, after, chain_at(after), to, chain_at(to), payloads, chains)
 
 
 def rows(count: int, size: int = 10) -> list[LoggedRow]:
@@ -58,6 +60,12 @@ def test_a_repair_cuts_rows_into_packs_that_follow_each_other() -> None:
     for before, after in pairwise(packs):
         assert after.previous == before.top
     assert packs[-1].top == StreamTop(2 * REPAIR_EVENTS + 1, chain_at(2 * REPAIR_EVENTS + 1))
+    for each in packs:
+        first = each.previous.position + 1
+        span = Span(STREAM.generation, first, each.chains)
+        assert span.last == each.top.position
+        assert span.chain_at(first - 1) == each.previous.chain
+        assert all(span.chain_at(at) == chain_at(at) for at in range(first, span.last + 1))
 
 
 def test_a_pack_of_large_events_is_bounded_in_bytes() -> None:

@@ -23,17 +23,17 @@ beforeEach(() => {
   client.start();
 });
 
-function say(from, to, { generation = GENERATION, prev = from - 1 } = {}) {
-  socket.say("events", { match: MATCH, generation, prev, events: events.slice(from - 1, to) });
+function say(from, to, { generation = GENERATION, prev = from - 1, chain } = {}) {
+  socket.say("events", { match: MATCH, generation, prev, chain, events: events.slice(from - 1, to) });
 }
 
-function joinAt(seq) {
+function joinAt(seq, chain) {
   socket.arrive();
-  socket.last("join").answer({ match: MATCH, generation: GENERATION, seq, image: imageOf(goals.slice(0, seq)) });
+  socket.last("join").answer({ match: MATCH, generation: GENERATION, seq, chain, image: imageOf(goals.slice(0, seq)) });
 }
 
-function beat(seq, generation = GENERATION) {
-  socket.say("heartbeat", { at: "", matches: { [MATCH]: { generation, seq } } });
+function beat(seq, generation = GENERATION, chain = undefined) {
+  socket.say("heartbeat", { at: "", matches: { [MATCH]: { generation, seq, chain } } });
 }
 
 test("joins with nothing, and goes on from the image", () => {
@@ -107,6 +107,60 @@ test("a heartbeat that overtook its events brings none", () => {
   say(3, 4);
   mock.timers.tick(10_000);
   assert.equal(socket.count("backfill"), 0);
+});
+
+const chainAt = (seq, history = "a") => history.repeat(30) + String(seq).padStart(2, "0");
+
+function joinWithChain(seq) {
+  joinAt(seq, chainAt(seq));
+  return chainAt(seq);
+}
+
+test("the chain of the last event is handed back, in joins and in backfills", () => {
+  const chain = joinWithChain(2);
+  say(6, 6, { chain: chainAt(6) });
+  const ask = socket.last("backfill");
+  assert.equal(ask.body.chain, chain);
+  ask.answer({ generation: GENERATION, events: events.slice(2, 5), head_seq: 6, complete: true, chain: chainAt(5) });
+  assert.equal(client.seq, 6);
+  say(2, 4, { chain: chainAt(4) });
+  socket.drop();
+  socket.arrive();
+  assert.deepEqual(socket.last("join").body.since, { generation: GENERATION, seq: 6, chain: chainAt(6) });
+});
+
+test("a gateway that says no chains is asked without them", () => {
+  joinWithChain(2);
+  say(3, 3);
+  socket.drop();
+  socket.arrive();
+  assert.deepEqual(socket.last("join").body.since, { generation: GENERATION, seq: 3 });
+  socket.last("join").answer({ match: MATCH, generation: GENERATION, seq: 3, chain: chainAt(3), resumed: true });
+  assert.equal(client.chain, chainAt(3));
+});
+
+test("an image of another history replaces what is here, though it is further back in the same generation", () => {
+  joinWithChain(4);
+  const image = imageOf(goals.slice(0, 2));
+  socket.say("resync", { match: MATCH, reason: "history", generation: GENERATION, seq: 2, chain: chainAt(2, "b"), image });
+  assert.equal(client.seq, 2);
+  say(3, 3, { chain: chainAt(3, "b") });
+  assert.deepEqual(taken, [3]);
+  assert.deepEqual(client.image.score, { home: 3, away: 0 });
+});
+
+test("another chain at my seq brings a join that proves what I have", () => {
+  joinWithChain(4);
+  const since = { generation: GENERATION, seq: 4, chain: chainAt(4) };
+  beat(4, GENERATION, chainAt(4));
+  assert.equal(socket.count("join"), 1);
+  beat(4, GENERATION, chainAt(4, "b"));
+  assert.equal(socket.count("join"), 2);
+  assert.deepEqual(socket.last("join").body, { match: MATCH, since });
+  socket.last("join").answer({ match: MATCH, generation: GENERATION, seq: 4, chain: chainAt(4), resumed: true });
+  say(3, 4, { chain: chainAt(4, "b") });
+  assert.equal(socket.count("join"), 3);
+  assert.deepEqual(socket.last("join").body, { match: MATCH, since });
 });
 
 test("after a lost connection it joins with what it has, and misses nothing", () => {
