@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -52,6 +52,7 @@ class Lane:
     settings: Settings
     source: KafkaSource
     sink: EventLogSink
+    now: Callable[[], datetime]
 
 
 def open_lane() -> Lane:
@@ -123,7 +124,7 @@ def open_lane() -> Lane:
     # A flow that ends commits what waits, and then gives Redis what was committed.
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)
-    return Lane(settings, source, EventLogSink(committer, shards))
+    return Lane(settings, source, EventLogSink(committer, shards), _now)
 
 
 def _wait_for_turn(settings: Settings) -> None:
