@@ -8,10 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 
 import psycopg
 
@@ -28,7 +27,7 @@ from sources.topic_lives import LiveTopic, Topics, watch_lives
 from storage import resume
 from storage.append import StaleFenceError
 from storage.connect import connect
-from storage.lane_reads import lane_sessions
+from storage.lane_reads import check_shards, lane_sessions
 from storage.resume import TopicLife, TopicReplacedError
 from telemetry import log as telemetry
 from telemetry.log import Log
@@ -81,32 +80,13 @@ def open_lane() -> Lane:
 
     # Before the log is asked: what it has not read by then, and Kafka no longer has, nobody will read.
     # Where no answer came the consumer finds out, and the next start says it.
-    firsts = topics.first_offsets(shards)
-
-    def read_on(connection: psycopg.Connection, shard: int) -> dict[str, int]:
-        following = resume.by_name(resume.next_offsets(connection, shard), numbers)
-        for topic, offset in following.items():
-            first = firsts.get((settings.topic_prefix + topic, shard), offset)
-            if offset < first:
-                resume.note_removed(connection, shard, numbers[topic], offset, first, _now())
-                _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)
-                following[topic] = first
-        return following
-
-    @cache
-    def offsets() -> dict[int, dict[str, int]]:
-        """Of all shards at once, when the first is asked for: by then no other lane moves them."""
-        with connect(settings.postgres, "touchline-enrich-start") as connection:
-            return {shard: read_on(connection, shard) for shard in shards}
-
-    def starting_offsets(shard: int) -> dict[str, int]:
-        return offsets()[shard]
-
+    reading = _Reading(settings, shards, numbers, topics.first_offsets(shards))
+    group = f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"
     stopping = threading.Event()
     source = KafkaSource(
-        consumer_config(settings.kafka, f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"),
+        consumer_config(settings.kafka, group),
         shards,
-        starting_offsets,
+        reading.starting_offsets,
         _now,
         settings.topic_prefix,
         settings.stop_at_end,
@@ -118,13 +98,48 @@ def open_lane() -> Lane:
     # Not before: who still waits for its turn may be stopped at once.
     _stop_when_asked(stopping)
     watch_clock(_now, _leave)
-    watch_lives(settings.kafka, lives, _leave_a_new_life)
+    watch_lives(settings.kafka, lives, settings.shards, _leave_a_new_life, _leave)
     # Bytewax opens a sink's partition with its first record.
     committer.go_on_releasing(shards)
     # A flow that ends commits what waits, and then gives Redis what was committed.
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)
     return Lane(settings, source, EventLogSink(committer, shards), _now)
+
+
+class _Reading:
+    """Where the log says that each shard is read on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        shards: Sequence[int],
+        numbers: Mapping[str, int],
+        firsts: Mapping[tuple[str, int], int],
+    ) -> None:
+        """`numbers` are of the topics' lives; `firsts` are the offsets that Kafka still has."""
+        self._settings = settings
+        self._shards = shards
+        self._numbers = numbers
+        self._firsts = firsts
+        self._found: dict[int, dict[str, int]] = {}  # written once, by the worker that asks first
+
+    def starting_offsets(self, shard: int) -> dict[str, int]:
+        """Of all shards at once, when the first is asked for: by then no other lane moves them."""
+        if not self._found:
+            with connect(self._settings.postgres, "touchline-enrich-start") as connection:
+                self._found = {each: self._read_on(connection, each) for each in self._shards}
+        return self._found[shard]
+
+    def _read_on(self, connection: psycopg.Connection, shard: int) -> dict[str, int]:
+        following = resume.by_name(resume.next_offsets(connection, shard), self._numbers)
+        for topic, offset in following.items():
+            first = self._firsts.get((self._settings.topic_prefix + topic, shard), offset)
+            if offset < first:
+                resume.note_removed(connection, shard, self._numbers[topic], offset, first, _now())
+                _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)
+                following[topic] = first
+        return following
 
 
 def _wait_for_turn(settings: Settings) -> None:
@@ -147,6 +162,7 @@ def _wait_for_turn(settings: Settings) -> None:
 
 def _number_topics(settings: Settings, lives: Sequence[LiveTopic]) -> dict[str, int]:
     with connect(settings.postgres, "touchline-enrich-start") as connection:
+        check_shards(connection, settings.shards)
         return resume.register_topics(connection, [_life_of(topic, settings.topic_prefix) for topic in lives])
 
 
