@@ -21,6 +21,7 @@ from schemas.raw import RAW_TOPICS
 from settings import Settings
 from sinks.committer import Committer, Limits
 from sinks.event_log import EventLogSink, part_of_shard
+from sinks.group_offsets import GroupOffsets, Place
 from sinks.live_streams import LivePublisher
 from sources.kafka import KafkaSource, consumer_config
 from sources.topic_lives import LiveTopic, Topics, watch_lives
@@ -33,6 +34,8 @@ from telemetry import log as telemetry
 from telemetry.log import Log
 
 _PUBLISHED_WITHIN = timedelta(seconds=5)
+# Nobody follows while this lane has its store: an answer takes milliseconds, and is not worth waiting for.
+_TOLD_WITHIN = timedelta(seconds=0.5)
 EXIT_FAILED = 70
 EXIT_FENCED = os.EX_TEMPFAIL  # another holds the shards: start again with TOUCHLINE_TURN_WAIT
 _LOOKS_EVERY_SECONDS = 0.05
@@ -82,6 +85,7 @@ def open_lane() -> Lane:
     # Where no answer came the consumer finds out, and the next start says it.
     reading = _Reading(settings, shards, numbers, topics.first_offsets(shards))
     group = f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"
+    told = GroupOffsets(settings.kafka, group, lambda: reading.standing(committer.committed_offsets()))
     stopping = threading.Event()
     source = KafkaSource(
         consumer_config(settings.kafka, group),
@@ -99,9 +103,11 @@ def open_lane() -> Lane:
     _stop_when_asked(stopping)
     watch_clock(_now, _leave)
     watch_lives(settings.kafka, lives, settings.shards, _leave_a_new_life, _leave)
+    told.start()
     # Bytewax opens a sink's partition with its first record.
     committer.go_on_releasing(shards)
-    # A flow that ends commits what waits, and then gives Redis what was committed.
+    # A flow that ends commits what waits, then gives Redis what was committed, and tells Kafka where it stands.
+    atexit.register(told.close, _TOLD_WITHIN)
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)
     return Lane(settings, source, EventLogSink(committer, shards), _now)
@@ -115,7 +121,7 @@ class _Reading:
         settings: Settings,
         shards: Sequence[int],
         numbers: Mapping[str, int],
-        firsts: Mapping[tuple[str, int], int],
+        firsts: Mapping[Place, int],
     ) -> None:
         """`numbers` are of the topics' lives; `firsts` are the offsets that Kafka still has."""
         self._settings = settings
@@ -140,6 +146,15 @@ class _Reading:
                 _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)
                 following[topic] = first
         return following
+
+    def standing(self, committed: Mapping[int, Mapping[int, int]]) -> dict[Place, int]:
+        """Next offsets as the log has them now: as they were found, and what was `committed` since."""
+        named = {shard: resume.by_name(offsets, self._numbers) for shard, offsets in committed.items()}
+        return {
+            (self._settings.topic_prefix + topic, shard): offset
+            for shard, offsets in (self._found | named).items()
+            for topic, offset in offsets.items()
+        }
 
 
 def _wait_for_turn(settings: Settings) -> None:

@@ -189,6 +189,11 @@ class Committer:
             self._raise_failure()
             return log.committed
 
+    def committed_offsets(self) -> dict[int, dict[int, int]]:
+        """Shard -> number of a topic's life -> next offset to read, as the committed log says; for any thread."""
+        with self._changed:
+            return {shard: dict(log.committed_offsets) for shard, log in self._logs.items()}
+
     def close(self) -> None:
         """Commit what waits, end the thread and leave the database; the shards stay as they are."""
         with self._changed:
