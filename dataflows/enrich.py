@@ -51,7 +51,10 @@ def build(
     settings: Settings,
     now: Callable[[], datetime],
 ) -> Dataflow:
-    """Wire the steps; `now` is the lane's clock. The step ids are keys of recovery state and are pinned by a test."""
+    """Wire the steps, with `now` as the lane's clock.
+
+    The step ids are keys of recovery state and are pinned by a test.
+    """
     flow = Dataflow("enrich")
     records = op.input("read", flow, source)
     decoded = op.map_value("decode", records, decoder(settings.shards))

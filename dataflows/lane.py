@@ -106,7 +106,7 @@ def open_lane() -> Lane:
     told.start()
     # Bytewax opens a sink's partition with its first record.
     committer.go_on_releasing(shards)
-    # A flow that ends commits what waits, then gives Redis what was committed, and tells Kafka where it stands.
+    # A flow that ends commits what waits, gives Redis what was committed, and tells Kafka where it stands.
     atexit.register(told.close, _TOLD_WITHIN)
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)

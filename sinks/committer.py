@@ -190,7 +190,7 @@ class Committer:
             return log.committed
 
     def committed_offsets(self) -> dict[int, dict[int, int]]:
-        """Shard -> number of a topic's life -> next offset to read, as the committed log says; for any thread."""
+        """Shard -> number of a topic's life -> next offset to read, as committed; for any thread."""
         with self._changed:
             return {shard: dict(log.committed_offsets) for shard, log in self._logs.items()}
 

@@ -82,7 +82,7 @@ class Topics:
         self._shards = shards
 
     def lives(self) -> list[LiveTopic]:
-        """The topics as they are now; raise TopicMissingError or PartitionCountError when one does not fit."""
+        """The topics as they are now; raise TopicMissingError, PartitionCountError."""
         cluster_id = self._admin.describe_cluster(request_timeout=_SECONDS).result(_SECONDS).cluster_id
         asked = self._admin.describe_topics(TopicCollection(self._names), request_timeout=_SECONDS)
         described: list[LiveTopic] = []
@@ -159,7 +159,7 @@ def watch_lives(
     on_replaced: Callable[[LiveTopic, LiveTopic], None],
     on_misfit: Callable[[PartitionCountError], None],
 ) -> None:
-    """Look every few seconds from now on, on a thread of its own; call back with what does not fit any more."""
+    """Look every few seconds from now on, on a thread of its own; call back with what does not fit."""
     watch = LifeWatch(bootstrap, lives, shards)
 
     def run() -> None:

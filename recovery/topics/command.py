@@ -100,8 +100,8 @@ def fit(
 ) -> int:
     """Make the raw topics fit TOUCHLINE_SHARDS: every partition has a lane that reads it.
 
-    Partitions that are missing are added. Records in partitions beyond the shards, which no lane reads, are sent
-    to the partitions of their matches and then deleted where they lay; what the log has already counts once.
+    Partitions that are missing are added. Records in partitions beyond the shards, which no lane reads, are
+    sent to the partitions of their matches and then deleted where they lay; what the log has counts once.
     Kafka takes no partitions away: they stay, empty, and lanes start. Have producers choose partitions by
     TOUCHLINE_SHARDS, or they write there again; what they wrote to partitions of other matches is in dead
     letters, and `deadletters redrive --reason wrong_partition` sends it home.
@@ -145,8 +145,8 @@ def _plan(topic: TopicFit, shards: int) -> str:
         return f"{topic.topic}: {topic.missing} partitions will be added to its {topic.partitions}."
     places = ", ".join(str(stray.partition) for stray in topic.strays)
     return (
-        f"{topic.topic}: {topic.unread:,} records in partitions {places} will be sent to the partitions of their"
-        f" matches, which are below {shards}, and deleted there."
+        f"{topic.topic}: {topic.unread:,} records in partitions {places} will be sent to the partitions of"
+        f" their matches, which are below {shards}, and deleted there."
     )
 
 

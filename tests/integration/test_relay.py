@@ -1,11 +1,8 @@
 """The relay as a process of its own, beside real servers: whatever happens, its targets become the log."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -13,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from local.environment import environment_of
-from settings import ROOT, Settings
+from settings import Settings
 from sinks.live_streams import LivePublisher
 from storage.streams import PackToAppend, StreamName, Streams, StreamTop, stream_name
+from tests.fixtures.relays import StartRelay
 from tests.fixtures.waiting import eventually
 from tests.grown_log import (
     GrownLog,
@@ -30,58 +27,6 @@ pytestmark = pytest.mark.integration
 
 SOON = timedelta(seconds=60)
 NOWHERE = "127.0.0.1:1"  # nobody listens there: refused at once
-
-
-class Relay:
-    """One `dataflows.deliver`."""
-
-    def __init__(self, settings: Settings, number: int) -> None:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        self._path = settings.data / f"deliver-{number}.log"
-        with self._path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bytewax.run", "dataflows.deliver"],
-                cwd=ROOT,
-                env=environment_of(settings) | {"PATH": os.environ["PATH"]},
-                stdout=log,
-                stderr=log,
-            )
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def said(self) -> str:
-        return self._path.read_text()
-
-
-StartRelay = Callable[[Settings], Relay]
-
-
-@pytest.fixture
-def start_relay() -> Iterator[StartRelay]:
-    """Start relays; all are killed after the test, and none may have ended by itself."""
-    relays: list[Relay] = []
-
-    def start(settings: Settings) -> Relay:
-        relays.append(Relay(settings, len(relays)))
-        return relays[-1]
-
-    yield start
-    codes = [relay.process.poll() for relay in relays]
-    for relay in relays:
-        relay.kill()
-    for code, relay in zip(codes, relays, strict=True):
-        assert code in (None, -signal.SIGKILL), relay.said()
-
-
-@pytest.fixture
-def log(installation: Settings) -> Iterator[GrownLog]:
-    with GrownLog(installation) as grown:
-        yield grown
 
 
 def is_delivered(settings: Settings, log: GrownLog, *, exactly_once: bool = False) -> Callable[[], bool]:

@@ -62,7 +62,7 @@ def _reasons(settings: Settings) -> list[str]:
 def test_goals_in_added_partitions_stop_the_lane_by_name_and_the_remedy_brings_them(
     installation: Settings, tmp_path: Path, called: Call
 ) -> None:
-    """A running lane leaves, the next start is refused, and after `topics fit` every goal is in the log once."""
+    """A running lane leaves, the next start is refused, and after `topics fit` each goal is logged once."""
     _produce(installation, _goals(0, 4), installation.shards)
     with running_lane(installation, tmp_path / "said") as lane:
         eventually(lambda: rows(installation) == 4, LONG)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from dataflows.dedupe import FINGERPRINTS_KEPT, SNAPSHOT_FINGERPRINTS, FingerprintRing, RingState
 from schemas.batch import Entry, Event, EventBatch, event_of
@@ -96,8 +97,8 @@ def test_a_snapshot_is_bounded_and_keeps_the_newest() -> None:
 @pytest.mark.parametrize("accepted", [None, FAR], ids=["not stamped", "stamped by itself"])
 @pytest.mark.parametrize("place", [0, 1], ids=["the first record", "a later record"])
 def test_a_stamp_ahead_of_the_lane_s_clock_is_suspect_alone(place: int, accepted: datetime | None) -> None:
-    """Whatever a record says about time, and be it the first one: the lane's own clock bounds what is believed."""
-    far = a_pass("far", occurred_at=FAR, ingested_at=accepted)
+    """Whatever a record says of time, and be it the first one: the lane's own clock bounds it."""
+    far = replace(a_pass("far", occurred_at=FAR), ingested_at=accepted)
     raws = [a_pass(f"p{n}") for n in range(3)]
     raws.insert(place, far)
     ring = a_ring(None)
