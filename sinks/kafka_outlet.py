@@ -102,7 +102,9 @@ class KafkaOutlet:
         self._limits: dict[str, int] = {}  # topic -> what it gets
         self._lowered: dict[str, tuple[int, int]] = {}  # topic -> what it said, and what it takes in truth
         self._stubs: set[tuple[object, ...]] = set()  # identities of records that were refused
-        self._is_careful = self._next_is_careful = False  # one record in a batch: a refusal then says which one is meant
+        self._is_careful = self._next_is_careful = (
+            False  # one record in a batch: a refusal then says which one is meant
+        )
         self._barred: dict[Place, float] = {}  # until when
         self.life = 0
 
