@@ -4,10 +4,13 @@
 looking, and the log's unique key catches what the ring did not know. So a
 ring that is lost, stale or full of collisions costs time, never an event,
 and its snapshot may hold the newest minutes only.
+
+A stamp is believed as far as the lane's own clock allows: one sensor that says
+2199 is a suspect itself, and nobody else becomes one.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bytewax.operators import StatefulBatchLogic
@@ -16,7 +19,7 @@ from schemas.batch import Event, EventBatch
 
 STATE_VERSION = 1
 BUCKET_SECONDS = 10
-AHEAD_SECONDS = 60
+AHEAD_SECONDS = 60  # how far a stamp may lie before the lane's clock, as no two clocks agree
 # What a snapshot keeps of a partition. Every epoch sorts, pickles and writes what was
 # touched on the worker's thread, and a goal waits meanwhile: 20,000 took a tenth of a
 # lane that had little else to do.
@@ -36,7 +39,15 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
     order, so a ring keyed by time slot would reorder a match.
     """
 
-    def __init__(self, window: timedelta, state: RingState | None, kept: int = FINGERPRINTS_KEPT) -> None:
+    def __init__(
+        self,
+        window: timedelta,
+        now: Callable[[], datetime],
+        state: RingState | None,
+        kept: int = FINGERPRINTS_KEPT,
+    ) -> None:
+        """Go on with the buckets of a snapshot; those ahead of the clock `now` are forgotten."""
+        self._now = now
         self._kept = kept
         self._buckets_kept = max(1, int(window.total_seconds()) // BUCKET_SECONDS)
         self._buckets: dict[int, set[bytes]] = {}
@@ -44,7 +55,10 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
         self._oldest = -1  # the newest bucket that the ring cannot vouch for
         self._held = 0  # fingerprints
         if state is not None and state[0] == STATE_VERSION:
+            furthest = self._furthest()
             for bucket, packed in state[1]:
+                if bucket > furthest:
+                    continue
                 self._buckets[bucket] = {packed[i : i + 8] for i in range(0, len(packed), 8)}
                 self._newest = max(self._newest, bucket)
                 self._held += len(self._buckets[bucket])
@@ -57,6 +71,7 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
         suspects: list[int] = []
         buckets = self._buckets
         oldest = self._oldest
+        furthest = self._furthest()
         for index, entry in enumerate(batch.entries):
             if type(entry) is not Event:
                 continue
@@ -66,7 +81,7 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
                 continue
             seen = buckets.get(bucket)
             if seen is None:
-                if self._is_absurd(bucket, entry):
+                if bucket > self._newest and bucket > _believed(entry, furthest):
                     suspects.append(index)
                     continue
                 oldest = self._open(bucket)
@@ -81,20 +96,9 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
             self._drop(min(self._buckets))
         return batch._replace(suspects=frozenset(suspects))
 
-    def _is_absurd(self, bucket: int, event: Event) -> bool:
-        """Whether a stamp lies ahead of our own clock at its acceptance: it must not move the window.
-
-        A record that no adapter stamped moves it by AHEAD_SECONDS at most.
-        """
-        if bucket <= self._newest or not self._newest:
-            return False
-        accepted = event.raw.ingested_at
-        if accepted is not None:
-            return bucket > (int(accepted.timestamp()) + AHEAD_SECONDS) // BUCKET_SECONDS
-        if bucket > self._newest + AHEAD_SECONDS // BUCKET_SECONDS:
-            self._newest += AHEAD_SECONDS // BUCKET_SECONDS
-            return True
-        return False
+    def _furthest(self) -> int:
+        """The newest bucket that the lane's clock lets anybody speak of."""
+        return _bucket_ahead_of(self._now())
 
     def _open(self, bucket: int) -> int:
         """Make room for a bucket; return the newest bucket number that is outside the window."""
@@ -121,10 +125,24 @@ class FingerprintRing(StatefulBatchLogic[EventBatch, EventBatch, RingState]):
         return STATE_VERSION, kept[::-1]
 
 
-def ring(window: timedelta) -> Callable[[Any], FingerprintRing]:
+def _believed(event: Event, furthest: int) -> int:
+    """The newest bucket to which an event may move the window.
+
+    Never ahead of the lane's clock, nor of our clock at its acceptance: in a
+    backlog that one is the stricter.
+    """
+    accepted = event.raw.ingested_at
+    return furthest if accepted is None else min(furthest, _bucket_ahead_of(accepted))
+
+
+def _bucket_ahead_of(moment: datetime) -> int:
+    return (int(moment.timestamp()) + AHEAD_SECONDS) // BUCKET_SECONDS
+
+
+def ring(window: timedelta, now: Callable[[], datetime]) -> Callable[[Any], FingerprintRing]:
     """The builder that `stateful_batch` wants: state of a snapshot, or None, to logic."""
 
     def resume(state: RingState | None) -> FingerprintRing:
-        return FingerprintRing(window, state)
+        return FingerprintRing(window, now, state)
 
     return resume

@@ -27,7 +27,7 @@ from dataflows.relay import open_relay
 from dataflows.stream_looks import Look
 from dataflows.stream_plan import planner
 from settings import Settings
-from sinks.kafka_outlet import KafkaRecord
+from sinks.record_fit import KafkaRecord
 from sinks.stream_repair import Task
 from storage.relay_reads import Letter, LogRun
 

@@ -29,6 +29,9 @@ module beside ingest/poll.py, started in ingest/assembly.py. Another vendor of
 the broadcast feed is a module in ingest/vendors/.
 """
 
+from collections.abc import Callable
+from datetime import datetime
+
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
@@ -47,12 +50,16 @@ def build(
     source: FixedPartitionedSource[tuple[str, RawBatch], dict[str, int]],
     sink: FixedPartitionedSink[EventBatch, LogState],
     settings: Settings,
+    now: Callable[[], datetime],
 ) -> Dataflow:
-    """Wire the steps; the step ids are keys of recovery state and are pinned by a test."""
+    """Wire the steps, with `now` as the lane's clock.
+
+    The step ids are keys of recovery state and are pinned by a test.
+    """
     flow = Dataflow("enrich")
     records = op.input("read", flow, source)
     decoded = op.map_value("decode", records, decoder(settings.shards))
-    marked = op.stateful_batch("dedupe", decoded, ring(settings.dedupe_window))
+    marked = op.stateful_batch("dedupe", decoded, ring(settings.dedupe_window, now))
     enriched = op.map_value("enrich", marked, enrich)
     op.output("append", enriched, sink)
     return flow
@@ -61,4 +68,4 @@ def build(
 def flow() -> Dataflow:
     """What `python -m bytewax.run dataflows.enrich` runs: this lane, against the servers of the settings."""
     lane: Lane = open_lane()
-    return build(lane.source, lane.sink, lane.settings)
+    return build(lane.source, lane.sink, lane.settings, lane.now)

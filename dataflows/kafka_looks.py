@@ -13,7 +13,7 @@ from schemas.raw import RAW_TOPICS
 from settings import Settings
 from sinks.availability import Availability
 from sinks.kafka_outlet import KafkaOutlet
-from sinks.last_records import Partition, TopicsUnreadableError, read_last_headers
+from sinks.last_records import Partition, TopicsUnreadableError, look_at_ends, read_last_headers
 from sinks.stream_repair import begin_generation, generations_of
 from storage.reading import LogUnavailableError
 from storage.relay_reads import Letter, LetterPlace, LogRun, RelayReads, ShardState
@@ -179,7 +179,7 @@ class LettersLooker:
             if self._life != self._outlet.life:
                 self._copied = self._read_copied()
                 self._life = self._outlet.life
-            letters = self._log.letters_after(self._copied, _LETTERS)
+            letters = self._log.letters_after(self._copied, _LETTERS) if self._copied else []
         except TopicsUnreadableError as error:
             return Found((), self._kafka.lost(error.detail))
         except LogUnavailableError as error:
@@ -196,7 +196,8 @@ class LettersLooker:
         """The last copied letter of each partition; None where nothing says which.
 
         All are copied then, as after a place that the table does not have:
-        twice is harmless.
+        twice is harmless. A partition that cannot be read is barred and left
+        out, and so is one that takes nothing: the others do not wait for it.
         """
         shards = range(self._settings.shards)
         copies = {
@@ -204,5 +205,12 @@ class LettersLooker:
             for topic in RAW_TOPICS
             for shard in shards
         }
-        last = read_last_headers(self._settings.kafka, copies)
-        return {raw: letter_of(last.get(partition, {})) for partition, raw in copies.items()}
+        asked = [partition for partition in copies if not self._outlet.is_barred(*partition)]
+        last = look_at_ends(self._settings.kafka, asked)
+        for partition, reason in last.unreadable.items():
+            self._outlet.bar(*partition, reason)
+        return {
+            copies[partition]: letter_of(last.headers.get(partition, {}))
+            for partition in asked
+            if partition not in last.unreadable
+        }

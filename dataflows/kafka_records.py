@@ -5,8 +5,6 @@ from datetime import UTC
 
 from schemas.outlets import (
     CHAIN,
-    COPIED_BYTES,
-    CUT,
     DETAIL,
     GENERATION,
     LETTER,
@@ -18,7 +16,7 @@ from schemas.outlets import (
     dead_letter_topic,
     letter_copy,
 )
-from sinks.kafka_outlet import KafkaRecord
+from sinks.record_fit import KafkaRecord
 from storage.relay_reads import Letter, LetterPlace, LogRun
 
 _DETAIL_CHARACTERS = 1_000
@@ -62,14 +60,13 @@ def _copy(topic_prefix: str, letter: Letter) -> KafkaRecord:
         (ORIGIN, f"{letter.topic}/{letter.partition}/{letter.offset}"),
         (REJECTED_AT, letter.rejected_at.astimezone(UTC).isoformat()),
     ]
-    if len(letter.original) > COPIED_BYTES:
-        headers.append((CUT, str(len(letter.original))))
     return KafkaRecord(
         topic_prefix + dead_letter_topic(letter.topic),
         letter.partition,
         letter.key,
-        letter.original[:COPIED_BYTES],
+        letter.original,
         headers,
+        may_be_cut=True,
     )
 
 

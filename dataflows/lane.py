@@ -8,10 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 
 import psycopg
 
@@ -22,18 +21,21 @@ from schemas.raw import RAW_TOPICS
 from settings import Settings
 from sinks.committer import Committer, Limits
 from sinks.event_log import EventLogSink, part_of_shard
+from sinks.group_offsets import GroupOffsets, Place
 from sinks.live_streams import LivePublisher
 from sources.kafka import KafkaSource, consumer_config
 from sources.topic_lives import LiveTopic, Topics, watch_lives
 from storage import resume
 from storage.append import StaleFenceError
 from storage.connect import connect
-from storage.lane_reads import lane_sessions
+from storage.lane_reads import check_shards, lane_sessions
 from storage.resume import TopicLife, TopicReplacedError
 from telemetry import log as telemetry
 from telemetry.log import Log
 
 _PUBLISHED_WITHIN = timedelta(seconds=5)
+# Nobody follows while this lane has its store: an answer takes milliseconds, and is not worth waiting for.
+_TOLD_WITHIN = timedelta(seconds=0.5)
 EXIT_FAILED = 70
 EXIT_FENCED = os.EX_TEMPFAIL  # another holds the shards: start again with TOUCHLINE_TURN_WAIT
 _LOOKS_EVERY_SECONDS = 0.05
@@ -52,6 +54,7 @@ class Lane:
     settings: Settings
     source: KafkaSource
     sink: EventLogSink
+    now: Callable[[], datetime]
 
 
 def open_lane() -> Lane:
@@ -80,32 +83,14 @@ def open_lane() -> Lane:
 
     # Before the log is asked: what it has not read by then, and Kafka no longer has, nobody will read.
     # Where no answer came the consumer finds out, and the next start says it.
-    firsts = topics.first_offsets(shards)
-
-    def read_on(connection: psycopg.Connection, shard: int) -> dict[str, int]:
-        following = resume.by_name(resume.next_offsets(connection, shard), numbers)
-        for topic, offset in following.items():
-            first = firsts.get((settings.topic_prefix + topic, shard), offset)
-            if offset < first:
-                resume.note_removed(connection, shard, numbers[topic], offset, first, _now())
-                _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)
-                following[topic] = first
-        return following
-
-    @cache
-    def offsets() -> dict[int, dict[str, int]]:
-        """Of all shards at once, when the first is asked for: by then no other lane moves them."""
-        with connect(settings.postgres, "touchline-enrich-start") as connection:
-            return {shard: read_on(connection, shard) for shard in shards}
-
-    def starting_offsets(shard: int) -> dict[str, int]:
-        return offsets()[shard]
-
+    reading = _Reading(settings, shards, numbers, topics.first_offsets(shards))
+    group = f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"
+    told = GroupOffsets(settings.kafka, group, lambda: reading.standing(committer.committed_offsets()))
     stopping = threading.Event()
     source = KafkaSource(
-        consumer_config(settings.kafka, f"{settings.topic_prefix}touchline-enrich-{settings.lane_index}"),
+        consumer_config(settings.kafka, group),
         shards,
-        starting_offsets,
+        reading.starting_offsets,
         _now,
         settings.topic_prefix,
         settings.stop_at_end,
@@ -117,13 +102,59 @@ def open_lane() -> Lane:
     # Not before: who still waits for its turn may be stopped at once.
     _stop_when_asked(stopping)
     watch_clock(_now, _leave)
-    watch_lives(settings.kafka, lives, _leave_a_new_life)
+    watch_lives(settings.kafka, lives, settings.shards, _leave_a_new_life, _leave)
+    told.start()
     # Bytewax opens a sink's partition with its first record.
     committer.go_on_releasing(shards)
-    # A flow that ends commits what waits, and then gives Redis what was committed.
+    # A flow that ends commits what waits, gives Redis what was committed, and tells Kafka where it stands.
+    atexit.register(told.close, _TOLD_WITHIN)
     atexit.register(publisher.close, _PUBLISHED_WITHIN)
     atexit.register(committer.close)
-    return Lane(settings, source, EventLogSink(committer, shards))
+    return Lane(settings, source, EventLogSink(committer, shards), _now)
+
+
+class _Reading:
+    """Where the log says that each shard is read on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        shards: Sequence[int],
+        numbers: Mapping[str, int],
+        firsts: Mapping[Place, int],
+    ) -> None:
+        """`numbers` are of the topics' lives; `firsts` are the offsets that Kafka still has."""
+        self._settings = settings
+        self._shards = shards
+        self._numbers = numbers
+        self._firsts = firsts
+        self._found: dict[int, dict[str, int]] = {}  # written once, by the worker that asks first
+
+    def starting_offsets(self, shard: int) -> dict[str, int]:
+        """Of all shards at once, when the first is asked for: by then no other lane moves them."""
+        if not self._found:
+            with connect(self._settings.postgres, "touchline-enrich-start") as connection:
+                self._found = {each: self._read_on(connection, each) for each in self._shards}
+        return self._found[shard]
+
+    def _read_on(self, connection: psycopg.Connection, shard: int) -> dict[str, int]:
+        following = resume.by_name(resume.next_offsets(connection, shard), self._numbers)
+        for topic, offset in following.items():
+            first = self._firsts.get((self._settings.topic_prefix + topic, shard), offset)
+            if offset < first:
+                resume.note_removed(connection, shard, self._numbers[topic], offset, first, _now())
+                _log.error(REMOVED, topic=topic, partition=shard, following=offset, first=first)
+                following[topic] = first
+        return following
+
+    def standing(self, committed: Mapping[int, Mapping[int, int]]) -> dict[Place, int]:
+        """Next offsets as the log has them now: as they were found, and what was `committed` since."""
+        named = {shard: resume.by_name(offsets, self._numbers) for shard, offsets in committed.items()}
+        return {
+            (self._settings.topic_prefix + topic, shard): offset
+            for shard, offsets in (self._found | named).items()
+            for topic, offset in offsets.items()
+        }
 
 
 def _wait_for_turn(settings: Settings) -> None:
@@ -146,6 +177,7 @@ def _wait_for_turn(settings: Settings) -> None:
 
 def _number_topics(settings: Settings, lives: Sequence[LiveTopic]) -> dict[str, int]:
     with connect(settings.postgres, "touchline-enrich-start") as connection:
+        check_shards(connection, settings.shards)
         return resume.register_topics(connection, [_life_of(topic, settings.topic_prefix) for topic in lives])
 
 

@@ -17,9 +17,12 @@ from dataflows.kafka_looks import LettersLooker, LiveEventsLooker
 from dataflows.polling import PollingSource
 from dataflows.stream_looks import Look, StreamLooker
 from resilience.clock_watch import ClockSetBackError, watch_clock
+from schemas.outlets import LIVE_EVENTS, dead_letter_topic
+from schemas.raw import RAW_TOPICS
 from settings import Settings, SettingsError
 from sinks.availability import Availability
-from sinks.kafka_outlet import KafkaOutlet, KafkaOutletSink, KafkaRecord
+from sinks.kafka_outlet import KafkaOutlet, KafkaOutletSink
+from sinks.record_fit import KafkaRecord
 from sinks.serial_executor import SerialExecutor
 from sinks.stream_repair import StreamRepair, StreamRepairSink, Task
 from storage.relay_reads import Letter, LogRun, RelayReads
@@ -99,7 +102,10 @@ def _streams(settings: Settings) -> tuple[Source[Look], Sink[Task]]:
 def _live_events(settings: Settings) -> tuple[Source[LogRun], Sink[list[KafkaRecord]]]:
     executor = SerialExecutor(_LIVE_EVENTS)
     log = RelayReads(settings.postgres, "touchline-deliver-live-events")
-    outlet = KafkaOutlet(settings.kafka, _availability("kafka, producing", _LIVE_EVENTS))
+    topics = [settings.topic_prefix + LIVE_EVENTS]
+    outlet = KafkaOutlet(
+        settings.kafka, topics, _availability("kafka, producing", _LIVE_EVENTS), time.monotonic
+    )
     looker = LiveEventsLooker(
         settings,
         log,
@@ -115,7 +121,8 @@ def _live_events(settings: Settings) -> tuple[Source[LogRun], Sink[list[KafkaRec
 def _dead_letters(settings: Settings) -> tuple[Source[list[Letter]], Sink[list[KafkaRecord]]]:
     executor = SerialExecutor(_LETTERS)
     log = RelayReads(settings.postgres, "touchline-deliver-letters")
-    outlet = KafkaOutlet(settings.kafka, _availability("kafka, producing", _LETTERS))
+    topics = [settings.topic_prefix + dead_letter_topic(topic) for topic in RAW_TOPICS]
+    outlet = KafkaOutlet(settings.kafka, topics, _availability("kafka, producing", _LETTERS), time.monotonic)
     looker = LettersLooker(
         settings, log, outlet, _availability("kafka", _LETTERS), _availability("postgres", _LETTERS)
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from time import perf_counter
 
 from ingest import tally as outcomes
-from ingest.records import Send, from_feed
+from ingest.records import Send, from_feed, stub_of
 from ingest.tally import Tally
 from ingest.vendors import Mapper
 from resilience.rate_limit import TokenBucket
@@ -48,9 +48,13 @@ class Intake:
         found = from_feed(lines, mapper, self._source, self._now(), self._shards)
         for error in found.surprises:
             self._log.error(MAPPER_FAILED, error=error, source=self._source)
-        await self._send(found.records)
-        self._tally.count(self._source, outcomes.ACCEPTED, len(found.records) - found.forwarded)
-        self._tally.count(self._source, outcomes.FORWARDED, found.forwarded)
+        refused = await self._send(found.records)
+        if refused:
+            # A feed cannot be told, and would send it again for ever: its beginning becomes a dead letter.
+            await self._send([stub_of(found.records[index]) for index in refused])
+        forwarded = found.forwarded + len(refused)
+        self._tally.count(self._source, outcomes.ACCEPTED, len(found.records) - forwarded)
+        self._tally.count(self._source, outcomes.FORWARDED, forwarded)
         self._tally.acknowledged(self._source, perf_counter() - started)
         # A feed is in order: holding one record back would hold back all behind
         # it, goals included. So it is read more slowly instead.

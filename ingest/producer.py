@@ -8,7 +8,7 @@ buffer is full or a timer runs out, and makes a future of each: too slow here.
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -18,6 +18,7 @@ from ingest.records import Outgoing
 from telemetry.log import Log
 
 PRODUCER_REPLACED = "producer.replaced"
+RECORD_REFUSED = "producer.record_refused"
 
 # Records and bytes that may wait for Kafka. 100,000 are ten seconds at the
 # highest rate we promise; what does not fit is refused, not queued.
@@ -30,6 +31,16 @@ _LINGER = timedelta(milliseconds=2)
 # shorter than the patience of most HTTP clients.
 _GIVE_UP_AFTER = timedelta(seconds=8)
 _POLL_SECONDS = 0.2
+# A record's own fault, or that of one in its batch: the rest of the batch is good.
+_REFUSED = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError._INVALID_DIFFERENT_RECORD,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_TIMESTAMP,
+    }
+)
 
 
 class DeliveryError(RuntimeError):
@@ -68,7 +79,8 @@ class _Batch:
     def report(self, error: KafkaError | None, message: Message) -> None:
         """Take a delivery report, on the producer's thread."""
         self._waiting -= 1
-        if error is not None:
+        # An outage comes before a refusal: what is refused is only known once all else got through.
+        if error is not None and (self._error is None or self._error.code() in _REFUSED):
             self._error = error
         if not self._waiting:
             self._loop.call_soon_threadsafe(self._settle)
@@ -135,13 +147,43 @@ class RecordProducer:
         self._log = Log("ingest")
         self._configuration = {**_configuration(servers), **(overrides or {})}
         self._client = _Client(self._configuration, link)
+        self._one_by_one: _Client | None = None  # begun by the first refusal
         self._in_flight = 0
 
-    async def send(self, records: list[Outgoing]) -> None:
-        """Write records and wait for their acknowledgement; raise DeliveryError."""
+    async def send(self, records: list[Outgoing]) -> Sequence[int]:
+        """Write records and wait for their acknowledgement; raise DeliveryError.
+
+        Return the indexes of those that their topic takes from nobody, as it takes no record so large:
+        sending them again is no use. All others are acknowledged.
+        """
         if not records:
-            return
-        client = self._client
+            return ()
+        refusal = await self._send(self._client, records)
+        if refusal is None:
+            return ()
+        if refusal.code() not in _REFUSED:
+            raise self._not_acknowledged(refusal, self._client)
+        return await self._send_one_by_one(records)
+
+    async def _send_one_by_one(self, records: list[Outgoing]) -> Sequence[int]:
+        """Find out which of them is refused: a batch is as a whole, and may hold records of others."""
+        if self._one_by_one is None or self._one_by_one.has_failed:
+            self._one_by_one = _Client({**self._configuration, "batch.num.messages": 1}, self._link)
+        refused: list[int] = []
+        for index, record in enumerate(records):
+            refusal = await self._send(self._one_by_one, [record])
+            if refusal is None:
+                continue
+            if refusal.code() not in _REFUSED:
+                raise self._not_acknowledged(refusal, self._one_by_one)
+            self._log.warning(
+                RECORD_REFUSED, topic=record.topic, bytes=len(record.value), reason=refusal.str()
+            )
+            refused.append(index)
+        return refused
+
+    async def _send(self, client: _Client, records: list[Outgoing]) -> KafkaError | None:
+        """Write records; return what Kafka said against one of them; raise DeliveryError."""
         # Counted here: the client's own length counts what it has to report besides.
         if self._in_flight and self._in_flight + len(records) > MOST_IN_FLIGHT:
             raise ProducerFullError(self._in_flight)
@@ -156,9 +198,9 @@ class RecordProducer:
             raise self._not_acknowledged(error.args[0], client) from error
         finally:
             self._in_flight -= len(records)
-        if refusal is not None:
-            raise self._not_acknowledged(refusal, client)
-        self._link.succeeded()
+        if refusal is None or refusal.code() in _REFUSED:
+            self._link.succeeded()
+        return refusal
 
     def _enqueue(self, client: _Client, records: list[Outgoing], batch: _Batch) -> None:
         produce, report, prefix = client.producer.produce, batch.report, self._prefix
@@ -190,6 +232,8 @@ class RecordProducer:
         A batch of which Kafka has only a part counts as a whole, as `send` fails as a whole.
         """
         await asyncio.to_thread(self._client.finish, within)
+        if self._one_by_one is not None:
+            await asyncio.to_thread(self._one_by_one.give_up)
         left = self._in_flight  # those that were acknowledged were told before we are
         if left:
             await asyncio.to_thread(self._client.give_up)

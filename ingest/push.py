@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from time import perf_counter
@@ -27,7 +27,7 @@ from ingest.records import Outgoing, Send, stamped
 from ingest.refusals import Refusal, refusal_of
 from ingest.tally import Tally
 from resilience.rate_limit import TokenBucket
-from schemas.letters import WRONG_TOPIC
+from schemas.letters import OVERSIZED, WRONG_TOPIC
 from schemas.raw import source_of
 from schemas.validation import Rejection, parse
 
@@ -49,6 +49,7 @@ class Sorted(msgspec.Struct):
     good: list[Outgoing]
     unlimited: list[Outgoing]
     refused: list[Refusal]
+    lines: dict[int, int]  # id of a good one -> its line
 
 
 class SensorPush:
@@ -112,8 +113,10 @@ class SensorPush:
         self._tally.count(SOURCE, outcomes.REFUSED, len(found.refused))
         limited = len(found.good) - len(found.unlimited)
         wait = self._bucket.try_take(limited)
-        taken = found.unlimited if wait else found.good
-        await self._deliver(taken)
+        taken = list(found.unlimited if wait else found.good)
+        for index in sorted(await self._deliver(taken), reverse=True):
+            line = found.lines[id(taken.pop(index))]
+            found.refused.append(Refusal(line, "", "larger than Kafka's topic takes", OVERSIZED))
         if wait:
             self._tally.count(SOURCE, outcomes.THROTTLED, limited)
             _refuse(429, "too many records; send the same body again later", len(taken), found.refused, wait)
@@ -122,7 +125,7 @@ class SensorPush:
         return Receipt(len(taken), found.refused)
 
     async def _sort(self, lines: list[Line], accepted_at: datetime) -> Sorted:
-        found = Sorted([], [], [])
+        found = Sorted([], [], [], {})
         for start in range(0, len(lines), _TURN):
             if start:
                 await asyncio.sleep(0)
@@ -140,17 +143,21 @@ class SensorPush:
         else:
             record = stamped(parsed, accepted_at, self._shards)
             found.good.append(record)
+            found.lines[id(record)] = line.number
             if always_passes(parsed):
                 found.unlimited.append(record)
 
-    async def _deliver(self, records: list[Outgoing]) -> None:
+    async def _deliver(self, records: list[Outgoing]) -> Sequence[int]:
+        """Return the indexes of those that Kafka takes from nobody."""
         started = perf_counter()
         try:
-            await self._send(records)
+            refused = await self._send(records)
         except DeliveryError as error:
             _refuse(503, f"{error.reason}; send the same body again", 0, [], error.retry_after)
-        self._tally.count(SOURCE, outcomes.ACCEPTED, len(records))
+        self._tally.count(SOURCE, outcomes.ACCEPTED, len(records) - len(refused))
+        self._tally.count(SOURCE, outcomes.REFUSED, len(refused))
         self._tally.acknowledged(SOURCE, perf_counter() - started)
+        return refused
 
 
 def _refuse(

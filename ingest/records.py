@@ -1,6 +1,6 @@
 """From what came in to what goes to Kafka: stamped, addressed, or forwarded as it came. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from schemas.validation import Rejection, parse
 # Half of what a topic takes (1 MB). Beyond the largest record by far, so a line
 # that is cut here is a dead letter `oversized` all the same.
 LONGEST_FORWARDED_BYTES = 512 * 1024
+_STUB_BYTES = 500
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,9 +30,12 @@ class Outgoing(NamedTuple):
 
 
 class Send(Protocol):
-    """Write records to Kafka; return when all are acknowledged, else raise a DeliveryError."""
+    """Write records to Kafka; return when all are acknowledged, else raise a DeliveryError.
 
-    async def __call__(self, records: list[Outgoing]) -> None: ...
+    Returned are the indexes of records that their topic refuses for what they are, whoever sends them.
+    """
+
+    async def __call__(self, records: list[Outgoing]) -> Sequence[int]: ...
 
 
 class FeedRecords(NamedTuple):
@@ -61,6 +65,11 @@ def forwarded(line: bytes, source: str, shards: int, match: str | None) -> Outgo
         None if match is None else match.encode(),
         line[:LONGEST_FORWARDED_BYTES],
     )
+
+
+def stub_of(record: Outgoing) -> Outgoing:
+    """The beginning of a record that its topic refuses: no JSON any more, so it becomes a dead letter."""
+    return record._replace(value=record.value[: min(_STUB_BYTES, len(record.value) // 2)])
 
 
 def from_feed(

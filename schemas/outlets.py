@@ -21,9 +21,16 @@ ORIGIN = "origin"
 REASON = "reason"
 DETAIL = "detail"
 REJECTED_AT = "rejected_at"  # ISO 8601 with its zone, to the microsecond
-CUT = "cut"  # the full size, where the copy is shorter
 
-# A raw record may fill its topic's limit of 1 MiB; the copy has headers on top.
+# Of a copy that is shorter than what it copies.
+CUT = "cut"  # the full size of the value
+CUT_KEY = "cut_key"  # the full size of the key
+STUB = "stub"  # why there is nothing but the headers
+
+# A value is cut to a whole number of these, so that a reader who has the full one can check the
+# beginning without keeping all of it.
+CUT_STEP = 4_000
+# What a topic takes at least where it does not say: Kafka's default is 1 MiB.
 COPIED_BYTES = 1_000_000
 
 # What a browser counts exactly; a generation is a time in milliseconds. The relay begins generations

@@ -201,6 +201,11 @@ class Committer:
             self._raise_failure()
             return log.committed._replace(generation=log.owned.generation)
 
+    def committed_offsets(self) -> dict[int, dict[int, int]]:
+        """Shard -> number of a topic's life -> next offset to read, as committed; for any thread."""
+        with self._changed:
+            return {shard: dict(log.committed_offsets) for shard, log in self._logs.items()}
+
     def close(self) -> None:
         """Commit what waits, end the thread and leave the database; the shards stay as they are."""
         with self._changed:

@@ -8,6 +8,8 @@ from typing import NamedTuple, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 _ANSWER_WITHIN = timedelta(seconds=5)
+# Of one partition: who leads none must not use up the time of the others.
+_PARTITION_SECONDS = 1.0
 
 
 class Partition(NamedTuple):
@@ -25,6 +27,13 @@ class TopicsUnreadableError(RuntimeError):
         self.detail = detail
 
 
+class LastRecords(NamedTuple):
+    """What partitions end with; those without records are in neither."""
+
+    headers: dict[Partition, dict[str, bytes]]
+    unreadable: dict[Partition, str]  # why
+
+
 def read_last_headers(
     bootstrap: str, partitions: Iterable[Partition], within: timedelta = _ANSWER_WITHIN
 ) -> dict[Partition, dict[str, bytes]]:
@@ -32,6 +41,16 @@ def read_last_headers(
 
     Raises TopicsUnreadableError, for a topic that does not exist too.
     """
+    found = look_at_ends(bootstrap, partitions, within)
+    for reason in found.unreadable.values():
+        raise TopicsUnreadableError(reason)
+    return found.headers
+
+
+def look_at_ends(
+    bootstrap: str, partitions: Iterable[Partition], within: timedelta = _ANSWER_WITHIN
+) -> LastRecords:
+    """What each partition ends with, as far as Kafka says; raise TopicsUnreadableError when it does not."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -44,33 +63,43 @@ def read_last_headers(
         }
     )
     try:
-        return _read(consumer, list(partitions), within)
+        found = _read(consumer, list(partitions), within)
     except KafkaException as error:
         raise TopicsUnreadableError(_text(error.args[0])) from error
     finally:
         consumer.close()
+    return found
 
 
-def _read(
-    consumer: Consumer, partitions: list[Partition], within: timedelta
-) -> dict[Partition, dict[str, bytes]]:
+def _read(consumer: Consumer, partitions: list[Partition], within: timedelta) -> LastRecords:
     deadline = time.monotonic() + within.total_seconds()
     last: list[TopicPartition] = []
-    for topic, number in partitions:
-        timeout = max(0.1, deadline - time.monotonic())
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout)
+    found = LastRecords({}, {})
+    for partition in partitions:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TopicsUnreadableError(f"no answer about {partition.topic} within {within}")
+        try:
+            low, high = consumer.get_watermark_offsets(
+                TopicPartition(*partition), min(left, _PARTITION_SECONDS)
+            )
+        except KafkaException as error:
+            found.unreadable[partition] = f"{partition.topic}[{partition.number}]: {_text(error.args[0])}"
+            continue
         if high > low:
-            last.append(TopicPartition(topic, number, high - 1))
+            last.append(TopicPartition(*partition, high - 1))
+    if partitions and len(found.unreadable) == len(partitions):
+        raise TopicsUnreadableError(found.unreadable[partitions[0]])
     consumer.assign(last)
     unread = {Partition(place.topic, place.partition) for place in last}
-    found: dict[Partition, dict[str, bytes]] = {}
     while unread:
         if time.monotonic() > deadline:
-            raise TopicsUnreadableError(f"no answer about {len(unread)} partitions within {within}")
+            found.unreadable.update(dict.fromkeys(unread, f"no record within {within}"))
+            break
         for message in consumer.consume(len(unread), 0.1):
             partition = Partition(str(message.topic()), int(message.partition() or 0))
             if not _is_end(message):
-                found[partition] = _headers(message)
+                found.headers[partition] = _headers(message)
             # An end without a record: the last offset holds none that can be read.
             unread.discard(partition)
     return found

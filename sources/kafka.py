@@ -78,7 +78,6 @@ def consumer_config(bootstrap: str, group: str) -> dict[str, Any]:
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
-        "enable.partition.eof": False,
         "fetch.min.bytes": 1,
         "fetch.wait.max.ms": 250,  # an answer comes with the first record, however long it may wait
         "fetch.queue.backoff.ms": 10,
@@ -94,7 +93,7 @@ def consumer_config(bootstrap: str, group: str) -> dict[str, Any]:
 class _TopicSlice:
     """One partition of one topic: what was read and not yet handed on."""
 
-    __slots__ = ("end", "next", "partition", "pending", "read_on", "topic")
+    __slots__ = ("end", "is_at_end", "next", "partition", "pending", "read_on", "topic")
 
     def __init__(self, topic: str, partition: int, start: int) -> None:
         self.topic = topic
@@ -103,13 +102,25 @@ class _TopicSlice:
         self.read_on = start  # offset of the next record to take from librdkafka
         self.pending: list[RawBatch] = []
         self.end: int | None = None  # stop here, when draining
+        self.is_at_end = False  # librdkafka said so, after `end` was known
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything up to `end` was handed on.
+
+        The last offsets of a partition may be marks of transactions, which no
+        consumer ever gets: only librdkafka knows that it has passed them.
+        """
+        if self.end is None or self.pending:
+            return False
+        return self.is_at_end or self.next >= self.end
 
 
 class _Reader:
     """The consumer of one priority, shared by the shards of a process."""
 
     def __init__(self, config: dict[str, Any], prefix: str, stop_at_end: bool) -> None:
-        self._config = config
+        self._config = {**config, "enable.partition.eof": stop_at_end}
         self._prefix = prefix
         self._stop_at_end = stop_at_end
         self._slices: dict[tuple[str, int], _TopicSlice] = {}
@@ -167,10 +178,13 @@ class _Reader:
         batches: dict[tuple[str, int], list[tuple[int, bytes | None, bytes | None]]] = {}
         for message in messages:
             error = message.error()
-            if error is not None:
-                self._raise_if_fatal(message, error)
-                continue
             place = _place(message)
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._slices[place].is_at_end = True
+                else:
+                    self._raise_if_fatal(message, error)
+                continue
             batch = batches.get(place)
             if batch is None:
                 batch = batches[place] = []
@@ -243,7 +257,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], dict[str, in
         return out
 
     def _has_ended(self) -> bool:
-        return all(part.end is not None and part.next >= part.end for part in self._slices)
+        return all(part.is_drained for part in self._slices)
 
     def next_awake(self) -> datetime | None:
         return self._awake

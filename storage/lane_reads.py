@@ -6,6 +6,8 @@ from uuid import UUID
 
 import psycopg
 
+from schemas.partitioning import partition_of
+
 # The session that appends; the lane follows as i/n.
 WRITER = "touchline-enrich-writer"
 
@@ -20,10 +22,26 @@ LEFT JOIN LATERAL (
 ORDER BY s.shard
 """
 
+_LAST_SHARD = "SELECT max(shard) FROM delivery_shards"
+
+# By another number of shards most matches would be elsewhere: a few are enough to tell.
+_SOME_MATCHES = "SELECT match, shard FROM matches LIMIT 20"
+
 _SESSIONS = """
 SELECT application_name, coalesce(host(client_addr), 'local'), backend_start FROM pg_stat_activity
 WHERE datname = current_database() AND starts_with(application_name, %s) ORDER BY application_name, pid
 """
+
+
+class ShardsNotOfLogError(RuntimeError):
+    """TOUCHLINE_SHARDS is not what the log was written with: matches would change their shards."""
+
+    def __init__(self, shards: int, detail: str) -> None:
+        super().__init__(
+            f"TOUCHLINE_SHARDS is {shards}, but {detail}. The count is fixed for the life of an installation:"
+            " set it to what it was."
+        )
+        self.shards = shards
 
 
 class ShardOwner(NamedTuple):
@@ -47,6 +65,17 @@ class Session(NamedTuple):
 def shard_owners(connection: psycopg.Connection, shards: int) -> list[ShardOwner]:
     """Every shard of an installation, in order."""
     return [ShardOwner(*row) for row in connection.execute(_SHARDS, (shards,))]
+
+
+def check_shards(connection: psycopg.Connection, shards: int) -> None:
+    """Raise ShardsNotOfLogError where the log was written with another number of shards."""
+    row = connection.execute(_LAST_SHARD).fetchone()
+    if row is not None and row[0] is not None and row[0] >= shards:
+        raise ShardsNotOfLogError(shards, f"the log has shard {row[0]}")
+    for match, shard in connection.execute(_SOME_MATCHES):
+        home = partition_of(match, shards)
+        if home != shard:
+            raise ShardsNotOfLogError(shards, f"the log has match {match} in shard {shard}, not in {home}")
 
 
 def lane_sessions(connection: psycopg.Connection) -> list[Session]:

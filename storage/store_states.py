@@ -211,8 +211,11 @@ def _place_in_log(value: object) -> str:
     match value:
         case (1, position, bytes(chain)) if _is_bigint(position, 0) and len(chain) == _CHAIN_BYTES:
             return ""
-        case (2, position, bytes(chain), bytes(token)) if (
-            _is_bigint(position, 0) and len(chain) == _CHAIN_BYTES and _is_commit(token)
+        case (2, position, bytes(chain), bytes(token), generation) if (
+            _is_bigint(position, 0)
+            and len(chain) == _CHAIN_BYTES
+            and _is_commit(token)
+            and _is_bigint(generation, 0)
         ):
             return ""
     return "it is no place in the log"

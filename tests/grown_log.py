@@ -67,7 +67,7 @@ class GrownLog:
     def chain_at(self, shard: int, position: int) -> bytes:
         return self.rows[shard][position - 1].chain if position else ZERO_CHAIN
 
-    def grow(self, shard: int, count: int) -> Delivery:
+    def grow(self, shard: int, count: int, text_bytes: int = 20) -> Delivery:
         """Commit rows; return what the committer would offer for write-through."""
         previous, blobs = self.head(shard), []
         prev_chain = chain = self.chain_at(shard, previous)
@@ -76,7 +76,11 @@ class GrownLog:
             chain = next_chain(chain, key, body)
             self._seqs[shard] += 1  # never twice, also after rows were lost: the constraint is on the match
             position, seq = self.head(shard) + 1, self._seqs[shard]
-            payload = b'{"shard":%d,"seq":%d,"text":"%s"}' % (shard, seq, random.randbytes(20).hex().encode())
+            payload = b'{"shard":%d,"seq":%d,"text":"%s"}' % (
+                shard,
+                seq,
+                random.randbytes(text_bytes).hex().encode(),
+            )
             blobs.append(
                 event_row(
                     shard, position, seq, key, body, chain, 1, seq, microseconds(AT), microseconds(AT),
@@ -119,13 +123,15 @@ class GrownLog:
         """Forget every letter and the numbers they had."""
         self._connection.execute("TRUNCATE dead_letters RESTART IDENTITY CASCADE")
 
-    def reject(self, topic: str, partition: int, offset: int, original: bytes) -> None:
+    def reject(
+        self, topic: str, partition: int, offset: int, original: bytes, key: bytes | None = b"key"
+    ) -> None:
         """Commit a dead letter."""
         if topic not in self._topics:
             found = self._connection.execute(_TOPIC, (topic,)).fetchone()
             assert found is not None
             self._topics[topic] = found[0]
-        letter = DeadLetter("malformed_json", "no brace", Origin(topic, partition, offset), b"key", original)
+        letter = DeadLetter("malformed_json", "no brace", Origin(topic, partition, offset), key, original)
         blob = letter_rows([PlacedLetter(self._topics[topic], letter)], datetime.now(UTC))
         run(self._connection, b"BEGIN;", [CopyIn(COPY_LETTERS, blob)], b"COMMIT")
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
@@ -30,9 +31,12 @@ class Kafka(Protocol):
 
     refused: int  # sends that failed
 
-    async def send(self, records: list[Outgoing]) -> None: ...
+    async def send(self, records: list[Outgoing]) -> Sequence[int]: ...
 
     def on(self, topic: str) -> list[Written]: ...
+
+    def refuse_next(self) -> None:
+        """Refuse the first record of the next batch, for good."""
 
     def go_down(self) -> None: ...
 
@@ -47,17 +51,23 @@ class KafkaInMemory:
     def __init__(self) -> None:
         self._records: dict[str, list[Written]] = {topic: [] for topic in RAW_TOPICS}
         self._is_down = False
+        self._refuses_next = False
         self.refused = 0
 
-    async def send(self, records: list[Outgoing]) -> None:
+    async def send(self, records: list[Outgoing]) -> Sequence[int]:
         if self._is_down:
             self.refused += 1
             raise NotAcknowledgedError(KafkaError(KafkaError._MSG_TIMED_OUT))
-        for topic, partition, key, value in records:
+        refused, self._refuses_next = (0,) if self._refuses_next else (), False
+        for topic, partition, key, value in records[len(refused) :]:
             self._records[topic].append(Written(partition, key, value))
+        return refused
 
     def on(self, topic: str) -> list[Written]:
         return sorted(self._records[topic], key=lambda record: record.partition)
+
+    def refuse_next(self) -> None:
+        self._refuses_next = True
 
     def go_down(self) -> None:
         self._is_down = True
@@ -83,16 +93,20 @@ class KafkaMocked:
         self.refused = 0
         self.go_down, self.come_back = cluster.go_down, cluster.come_back
 
+    def refuse_next(self) -> None:
+        self._cluster.refuse_next_records([KafkaError.MSG_SIZE_TOO_LARGE] * 2)  # the batch, then it alone
+
     async def connect(self) -> None:
         """Wait until the producer has its id: that alone may take longer than it is patient."""
         self._cluster.create_topic(_GREETINGS, 1)
         while True:
             with contextlib.suppress(NotAcknowledgedError):
-                return await self.producer.send([Outgoing(_GREETINGS, 0, b"", b"")])
+                await self.producer.send([Outgoing(_GREETINGS, 0, b"", b"")])
+                return
 
-    async def send(self, records: list[Outgoing]) -> None:
+    async def send(self, records: list[Outgoing]) -> Sequence[int]:
         try:
-            await self.producer.send(records)
+            return await self.producer.send(records)
         except DeliveryError:
             self.refused += 1
             raise

@@ -1,19 +1,23 @@
 """Whether Kafka's copies hold what the log holds: `live-events`, and the dead letters of each raw topic.
 
 At least once, and in order the first time: a repeat is no difference, as
-every reader drops it by position or by letter.
+every reader drops it by position or by letter. Nor is a copy that was cut to
+what its topic takes, or a stub, when it says the full size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 
 from recovery.audit.findings import Findings
 from recovery.audit.kafka_reads import OutletRecord
-from schemas.outlets import COPIED_BYTES, LIVE_EVENTS, LetterCopy, letter_copy, live_place
+from schemas.outlets import CUT, CUT_STEP, LIVE_EVENTS, STUB, LetterCopy, letter_copy, live_place
 from storage.audit_reads import LetterRow, LogRow, ShardRow
+
+_DIGEST_BYTES = 8
 
 
 class OutletTally(msgspec.Struct, kw_only=True):
@@ -34,14 +38,17 @@ class LiveEventsCheck:
         self._kept_at_least = kept_at_least
         self._tally = tally
         self._findings = findings
-        self._rows: dict[int, bytes] = {}  # position -> chain, then a digest of match and payload
+        # position -> chain, a digest of match and payload, then one of match and the payload's size
+        self._rows: dict[int, bytes] = {}
         self._delivered: set[int] = set()
         self._furthest = (0, 0)  # generation, position
 
     def remember(self, rows: Iterable[LogRow]) -> None:
         """Rows of the log, to be found in Kafka."""
         for row in rows:
-            self._rows[row.position] = row.chain + _digest(row.match.encode(), row.payload)
+            match = row.match.encode()
+            size = b"%d" % len(row.payload)
+            self._rows[row.position] = row.chain + _digest(match, row.payload) + _digest(match, size)
 
     def take(self, records: Sequence[OutletRecord]) -> None:
         """Records of the partition, in their order."""
@@ -69,7 +76,7 @@ class LiveEventsCheck:
         match = (record.key or b"").decode(errors="replace")
         # A chain proves which events there are. Those of a life whose commits were lost may have been
         # appended again in the same order, at another time.
-        if is_present and row[16:] != _digest(record.key or b"", record.value or b""):
+        if is_present and not _is_copy(record, row[16:24], row[24:]):
             self._findings.add(
                 "outlet_bytes", where, "match and bytes of the row", record.value or b"", match
             )
@@ -100,6 +107,26 @@ class LiveEventsCheck:
                 self._findings.add("outlet_hole", where, f"{after - before - 1} events", "none of them")
 
 
+class _Known(NamedTuple):
+    """A dead letter as the table has it, without its bytes: a few of them may be millions."""
+
+    letter: int
+    size: int
+    digests: bytes  # of reason and value: cut after 0, 1, 2 ... steps, and in full
+
+    def is_copied_by(self, reason: str, record: OutletRecord) -> bool:
+        """Whether a record has this value, or a beginning of it that says how long it was."""
+        value = record.value or b""
+        steps, rest = divmod(len(value), CUT_STEP)
+        if len(value) == self.size:
+            known = self.digests[-_DIGEST_BYTES:]
+        elif rest or len(value) > self.size or _said_size(record) != self.size:
+            return False
+        else:
+            known = self.digests[steps * _DIGEST_BYTES :][:_DIGEST_BYTES]
+        return known == _digests(reason, value)[-_DIGEST_BYTES:]
+
+
 class LettersCheck:
     """One partition of a `<topic>-dlq` against the dead letters that came from the raw one."""
 
@@ -110,14 +137,14 @@ class LettersCheck:
         self._tally = tally
         self._findings = findings
         # By offset: a topic that was made anew may have letters of both lives at one.
-        self._letters: dict[int, list[tuple[int, bytes]]] = {}
+        self._letters: dict[int, list[_Known]] = {}
         self._delivered: set[int] = set()
         self._furthest = 0
 
     def remember(self, row: LetterRow) -> None:
         """A dead letter of the table, to be found in Kafka."""
-        digest = _digest(row.reason.encode(), row.original[:COPIED_BYTES])
-        self._letters.setdefault(row.source_offset, []).append((row.letter, digest))
+        known = _Known(row.letter, len(row.original), _digests(row.reason, row.original))
+        self._letters.setdefault(row.source_offset, []).append(known)
 
     def take(self, records: Sequence[OutletRecord]) -> None:
         """Records of the partition, in their order."""
@@ -137,12 +164,11 @@ class LettersCheck:
         if known is None:
             self._tally.other += 1
             return
-        digest = _digest(copy.reason.encode(), record.value or b"")
-        letters = [letter for letter, kept in known if kept == digest]
+        letters = [each.letter for each in known if each.is_copied_by(copy.reason, record)]
         if not letters:
-            expected = f"reason and bytes of dead letter {known[-1][0]}"
+            expected = f"reason and bytes of dead letter {known[-1].letter}"
             self._findings.add("outlet_bytes", where, expected, record.value or b"")
-            letters = [known[-1][0]]
+            letters = [known[-1].letter]
         self._deliver(letters[-1], where)
 
     def _deliver(self, letter: int, where: str) -> None:
@@ -160,15 +186,38 @@ class LettersCheck:
         """Tell what is missing; of a topic that Kafka has trimmed, the oldest may be."""
         first = min(self._delivered, default=2**63) if is_trimmed else 0
         for offset, letters in sorted(self._letters.items()):
-            for letter, _ in letters:
+            for letter, _, _ in letters:
                 if letter >= first and letter not in self._delivered:
                     where = f"{self._tally.topic}[{self._partition}]"
                     origin = f"{self._topic}/{self._partition}/{offset}"
                     self._findings.add("outlet_hole", where, f"dead letter {letter} of {origin}", "nothing")
 
 
+def _digests(reason: str, value: bytes) -> bytes:
+    """Digests of the beginnings of a value that a copy may consist of, the full one last."""
+    running = blake2b(b"%d/%b" % (len(reason.encode()), reason.encode()), digest_size=_DIGEST_BYTES)
+    found = [running.digest()]
+    for start in range(0, len(value), CUT_STEP):
+        running.update(value[start : start + CUT_STEP])
+        found.append(running.digest())
+    return b"".join(found)
+
+
+def _is_copy(record: OutletRecord, whole: bytes, stub: bytes) -> bool:
+    """Whether it is an event, or a stub of one that its topic does not take."""
+    match, value = record.key or b"", record.value or b""
+    if STUB in record.headers and not value:
+        return _digest(match, record.headers.get(CUT, b"")) == stub
+    return _digest(match, value) == whole
+
+
+def _said_size(record: OutletRecord) -> int:
+    said = record.headers.get(CUT, b"")
+    return int(said) if said.isdigit() else -1
+
+
 def _digest(first: bytes, second: bytes) -> bytes:
-    return blake2b(b"%d/%b%b" % (len(first), first, second), digest_size=8).digest()
+    return blake2b(b"%d/%b%b" % (len(first), first, second), digest_size=_DIGEST_BYTES).digest()
 
 
 def _told(headers: Mapping[str, bytes], copy: LetterCopy | None) -> str:

@@ -1,11 +1,12 @@
-"""Compare the lives of the raw topics that the log knows with those that Kafka has."""
+"""Compare the raw topics that the log knows with those that Kafka has: their lives and their partitions."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from recovery.audit.kafka_reads import KafkaReads
 from recovery.audit.servers import naming_servers
+from recovery.topics.cluster import FoundTopic, TopicAdmin
+from recovery.topics.fit import fit_of
 from schemas.raw import RAW_TOPICS
 from settings import Settings
 from storage import resume
@@ -25,6 +26,9 @@ class TopicLine(msgspec.Struct, frozen=True, kw_only=True):
     topic_id: str
     fed_from: tuple[str, str] | None  # cluster and topic id of the life that the log knows last
     records: int  # that Kafka has in all partitions
+    partitions: int
+    unread: int  # records in partitions beyond the shards
+    fits: bool  # whether lanes read all that there is
 
     @property
     def life(self) -> TopicLife:
@@ -34,14 +38,14 @@ class TopicLine(msgspec.Struct, frozen=True, kw_only=True):
 def look_at_topics(settings: Settings) -> list[TopicLine]:
     """Ask Kafka and the log; raise CannotRunError when one does not answer."""
     with naming_servers(settings):
-        with KafkaReads(settings.kafka, settings.topic_prefix, settings.shards) as kafka:
-            cluster_id, cuts = kafka.cluster_id(), kafka.cut()
+        found = TopicAdmin(settings).look()
         with connect(settings.postgres, _APPLICATION) as connection:
             known = resume.known_lives(connection, list(RAW_TOPICS))
-        return [_line(TopicLife(cut.topic, cluster_id, cut.topic_id), known, cut.records) for cut in cuts]
+        return [_line(topic, known, settings.shards) for topic in found]
 
 
-def _line(life: TopicLife, known: Sequence[TopicLife], records: int) -> TopicLine:
+def _line(found: FoundTopic, known: Sequence[TopicLife], shards: int) -> TopicLine:
+    life, fit = TopicLife(found.topic, found.cluster_id, found.topic_id), fit_of(found, shards)
     of_topic = [other for other in known if other.name == life.name]
     if not of_topic:
         state = NEVER_READ
@@ -55,7 +59,10 @@ def _line(life: TopicLife, known: Sequence[TopicLife], records: int) -> TopicLin
         cluster_id=life.cluster_id,
         topic_id=life.topic_id,
         fed_from=(of_topic[-1].cluster_id, of_topic[-1].topic_id) if of_topic else None,
-        records=records,
+        records=sum(end - first for first, end in found.ranges.values()),
+        partitions=fit.partitions,
+        unread=fit.unread,
+        fits=fit.fits,
     )
 
 

@@ -7,7 +7,7 @@ from bytewax.testing import TestingSink, TestingSource
 from dataflows.dedupe import ring
 from schemas.batch import EventBatch, event_of
 from settings import Settings
-from tests.event_builders import a_pass
+from tests.event_builders import KICK_OFF, a_pass
 
 _BATCHES = [
     ("000", EventBatch("broadcast-events", 0, [event_of(a_pass(f"p{number}"), number, b"")], number + 1))
@@ -18,7 +18,9 @@ flow = Dataflow("enrich")
 op.output(
     "keep",
     op.stateful_batch(
-        "dedupe", op.input("source", flow, TestingSource(_BATCHES)), ring(Settings().dedupe_window)
+        "dedupe",
+        op.input("source", flow, TestingSource(_BATCHES)),
+        ring(Settings().dedupe_window, lambda: KICK_OFF),
     ),
     TestingSink([]),
 )

@@ -17,7 +17,7 @@ from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS
 from settings import Settings
 from sources.kafka import PRIORITIES
-from tests.event_builders import a_pass, encoded
+from tests.event_builders import KICK_OFF, a_pass, encoded
 
 SHARDS = 4
 SETTINGS = Settings(shards=SHARDS)
@@ -118,7 +118,7 @@ def test_a_match_keeps_its_order_over_batch_and_bucket_edges(seed: int, workers:
     """However the topic is cut into batches and time into buckets, with one worker or two."""
     batches, expected = _cut(seed)
     sink = Keep(range(SHARDS))
-    flow = build(Batches(batches), sink, SETTINGS)
+    flow = build(Batches(batches), sink, SETTINGS, lambda: KICK_OFF)
     if workers == 1:
         run_main(flow)  # type: ignore[no-untyped-call]
     else:
@@ -136,7 +136,7 @@ def test_every_raw_topic_is_read() -> None:
 
 def test_step_ids_are_what_recovery_stores_know() -> None:
     """Renaming a step silently drops its state, so it takes a migration and a change here."""
-    flow = build(Batches({0: []}), Keep([0]), SETTINGS)
+    flow = build(Batches({0: []}), Keep([0]), SETTINGS, lambda: KICK_OFF)
     text = to_json(flow)
     for step in ("enrich.read", "enrich.decode", "enrich.dedupe", "enrich.enrich", "enrich.append"):
         assert f'"{step}"' in text

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingest.tally import ACCEPTED, FORWARDED, REFUSED
+from schemas.letters import MALFORMED_JSON, OVERSIZED
 from schemas.partitioning import partition_of
 from schemas.raw import source_of
 from schemas.validation import Rejection, parse
@@ -95,6 +96,24 @@ async def test_a_bad_line_stops_only_itself(adapter: Adapter, kafka: Kafka) -> N
     else:
         assert counts == {ACCEPTED: 4, FORWARDED: 1}
         assert BAD in values
+
+
+async def test_a_record_that_its_topic_refuses_stops_only_itself(adapter: Adapter, kafka: Kafka) -> None:
+    """A topic that takes little: who can be told is told, of a feed a dead letter remains, and both go on."""
+    await adapter.offer(lines_of(adapter, 3))
+    await reached(lambda: settled(adapter) == 3)
+    kafka.refuse_next()
+    await adapter.offer(lines_of(adapter, 3, start=3))
+    await reached(lambda: settled(adapter) == 6)
+    assert ids_on(kafka, adapter) == ["0000", "0001", "0002", "0004", "0005"]
+    (counts,) = adapter.tally.report().values()
+    if isinstance(adapter, Push):
+        assert counts == {ACCEPTED: 5, REFUSED: 1}
+        assert [(refusal.line, refusal.code) for refusal in adapter.told] == [(1, OVERSIZED)]
+    else:
+        assert counts == {ACCEPTED: 5, FORWARDED: 1}
+        refusals = [parse(record.value) for record in kafka.on(adapter.topic)]
+        assert [each.reason for each in refusals if isinstance(each, Rejection)] == [MALFORMED_JSON]
 
 
 async def test_an_outage_of_kafka_loses_nothing_and_confirms_nothing(adapter: Adapter, kafka: Kafka) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from confluent_kafka import KafkaError
 
 from ingest import producer as producer_module
 from ingest.health import KafkaProbe
@@ -73,6 +74,18 @@ async def test_a_partition_that_does_not_exist_is_told_at_once(kafka: KafkaMocke
         await kafka.send([a_record(b"2", partition=77)])
 
 
+async def test_a_record_that_its_topic_refuses_is_named_and_the_others_get_through(
+    kafka: KafkaMocked, mock_kafka: MockKafka
+) -> None:
+    """A batch is refused as a whole: each record is then sent alone, and only the guilty one is told."""
+    await kafka.send([a_record(b"0")])
+    mock_kafka.refuse_next_records([KafkaError.MSG_SIZE_TOO_LARGE, 0, KafkaError.MSG_SIZE_TOO_LARGE])
+    assert await kafka.producer.send([a_record(b"1"), a_record(b"2"), a_record(b"3")]) == [1]
+    assert kafka.link.is_up
+    assert {record.value for record in kafka.on("sensor-events")} == {b"0", b"1", b"3"}
+    assert await kafka.producer.send([a_record(b"4")]) == ()
+
+
 async def test_what_does_not_fit_is_refused_and_not_queued(
     kafka: KafkaMocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +148,8 @@ async def test_a_probe_says_what_is_wrong_with_the_topics(kafka: KafkaMocked) ->
         return link.report().detail
 
     assert await complaint(["sensors", "social"], shards=2) == "answers"
+    # Partitions beyond the shards get nothing from us, so sensors may go on pushing.
+    assert await complaint(["sensors"], shards=1) == "answers"
     assert await complaint(["sensors"], shards=8) == (
         "topic sensor-events has 2 partitions, TOUCHLINE_SHARDS is 8"
     )

@@ -2,7 +2,7 @@
 
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -27,12 +27,6 @@ pytestmark = pytest.mark.integration
 
 SOON = timedelta(seconds=60)
 NOWHERE = "127.0.0.1:1"  # nobody listens there: refused at once
-
-
-@pytest.fixture
-def log(installation: Settings) -> Iterator[GrownLog]:
-    with GrownLog(installation) as grown:
-        yield grown
 
 
 def is_delivered(settings: Settings, log: GrownLog, *, exactly_once: bool = False) -> Callable[[], bool]:

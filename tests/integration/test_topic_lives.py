@@ -80,7 +80,7 @@ def test_a_topic_that_was_made_anew_is_read_once_it_is_adopted(
         builder = LogBuilder(installation)
         names = [installation.topic_prefix + topic for topic in RAW_TOPICS]
         before = Topics(installation.kafka, names, installation.shards).lives()
-        watch = LifeWatch(installation.kafka, before)
+        watch = LifeWatch(installation.kafka, before, installation.shards)
         assert watch.replaced() is None
         Cluster(installation).delete_topic(name)
         eventually(lambda: create_topics(installation, 1), LONG)

@@ -8,7 +8,7 @@ from dataflows.deliver import build
 from dataflows.stream_looks import Look, ShardView
 from schemas.identity import ZERO_CHAIN
 from settings import Settings
-from sinks.kafka_outlet import KafkaRecord
+from sinks.record_fit import KafkaRecord
 from sinks.stream_repair import Fill, Task
 from storage.relay_reads import Letter, LoggedRow, LogRun, Place, ShardState
 from storage.streams import StreamName, StreamTop

@@ -6,8 +6,8 @@ from dataflows.kafka_looks import go_on_from, has_lost
 from dataflows.kafka_records import letter_of, letter_records, live_records
 from schemas.identity import ZERO_CHAIN
 from schemas.log_position import LogPosition
-from schemas.outlets import COPIED_BYTES, live_place
-from sinks.kafka_outlet import KafkaRecord
+from schemas.outlets import live_place
+from sinks.record_fit import KafkaRecord
 from storage.relay_reads import Letter, LoggedRow, LogRun, Place, ShardState
 
 CHAIN = bytes(range(16))
@@ -45,12 +45,11 @@ def test_a_letter_is_copied_byte_for_byte_to_its_topic() -> None:
     assert letter_of(as_read(record)) == (41, REJECTED_AT)
 
 
-def test_a_letter_too_large_for_its_topic_says_that_it_was_cut() -> None:
-    """The raw record filled the topic's limit, and the copy has headers on top."""
-    original = b"x" * (COPIED_BYTES + 5)
+def test_a_letter_goes_whole_to_the_outlet_which_knows_what_its_topic_takes() -> None:
+    original = b"x" * 2_000_000
     (record,) = letter_records("")([a_letter(original=original)])
-    assert record.value == original[:COPIED_BYTES]
-    assert as_read(record)["cut"] == str(len(original)).encode()
+    assert record.value == original
+    assert record.may_be_cut
 
 
 def test_a_record_of_somebody_else_has_no_place() -> None:

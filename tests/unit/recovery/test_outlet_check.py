@@ -9,7 +9,7 @@ from dataflows.kafka_records import letter_records, live_records
 from recovery.audit.findings import KINDS, Findings
 from recovery.audit.kafka_reads import OutletRecord
 from recovery.audit.outlet_check import LettersCheck, LiveEventsCheck, OutletTally
-from sinks.kafka_outlet import KafkaRecord
+from sinks.record_fit import KafkaRecord, fitted
 from storage.audit_reads import LetterRow, LogRow, ShardRow
 from storage.relay_reads import Letter, LoggedRow, LogRun
 
@@ -48,12 +48,9 @@ def live(*positions: int, generation: int = NOW, of: Callable[[int], bytes] = ch
     return numbered(live_records("")(LogRun(0, generation, rows)))
 
 
-def letters(*numbers: int) -> Topic:
-    made = [
-        Letter(n, "social-events", 0, 100 + n, "oversized", "why", AT, b"k", b"letter %d" % n)
-        for n in numbers
-    ]
-    return numbered(letter_records("")(made))
+def letters(*numbers: int, value: bytes = b"letter %d", limit: int = 1_000_000) -> Topic:
+    made = [Letter(n, "social-events", 0, 100 + n, "oversized", "why", AT, b"k", value % n) for n in numbers]
+    return numbered([fitted(record, limit) for record in letter_records("")(made)])
 
 
 def whole() -> Topic:
@@ -81,11 +78,11 @@ def audit_live(topic: Topic, kept: int = 100, is_trimmed: bool = False) -> tuple
     return findings, tally
 
 
-def audit_letters(topic: Topic, is_trimmed: bool = False) -> Findings:
+def audit_letters(topic: Topic, is_trimmed: bool = False, value: bytes = b"letter %d") -> Findings:
     findings = Findings(10)
     check = LettersCheck("social-events", 0, OutletTally(topic="social-events-dlq"), findings)
     for number in (1, 2, 3):
-        check.remember(LetterRow(number, 1, 100 + number, "oversized", None, b"letter %d" % number))
+        check.remember(LetterRow(number, 1, 100 + number, "oversized", None, value % number))
     check.take(topic)
     check.finish(is_trimmed)
     return findings
@@ -169,3 +166,43 @@ def test_damage_to_copied_letters_is_found_and_named(damage: str) -> None:
 
 def test_letters_that_kafka_has_trimmed_are_not_missed() -> None:
     assert audit_letters(letters(2, 3), is_trimmed=True).counts == {}
+
+
+LARGE = b"%d" + b"x" * 50_000
+CUT = letters(1, 2, 3, value=LARGE, limit=20_000)
+
+
+@pytest.mark.parametrize("limit", [600, 3_000, 20_000, 49_000, 1_000_000])
+def test_copies_cut_to_what_a_topic_takes_are_sound(limit: int) -> None:
+    """Whatever the topic takes, down to a stub: the beginning is there, and how much there was."""
+    assert audit_letters(letters(1, 2, 3, value=LARGE, limit=limit), value=LARGE).counts == {}
+
+
+CUT_DAMAGES: dict[str, Topic] = {
+    "another beginning": changed(CUT, 1, value=b"2" + b"y" * (len(CUT[1].value or b"") - 1)),
+    "another size": relabelled(CUT, 1, cut=b"50"),
+    "no number": relabelled(CUT, 1, cut=b"many"),
+    "cut unsaid": changed(CUT, 1, headers={k: v for k, v in CUT[1].headers.items() if k != "cut"}),
+    "cut somewhere else": changed(CUT, 1, value=(CUT[1].value or b"")[:-1]),
+    "another letter's beginning": changed(CUT, 1, value=CUT[0].value),
+}
+
+
+@pytest.mark.parametrize("damage", CUT_DAMAGES, ids=lambda name: name.replace(" ", "-"))
+def test_damage_to_a_copy_that_was_cut_is_found(damage: str) -> None:
+    assert set(audit_letters(CUT_DAMAGES[damage], value=LARGE).counts) == {"outlet_bytes"}
+
+
+def stubbed(topic: Topic, index: int, **headers: bytes) -> Topic:
+    """A record that `live-events` did not take."""
+    record = topic[index]
+    size = b"%d" % len(record.value or b"")
+    return relabelled(changed(topic, index, value=b""), index, **{"cut": size, "stub": b"why", **headers})
+
+
+def test_a_stub_of_an_event_is_sound_and_a_wrong_one_is_not() -> None:
+    assert audit_live(stubbed(whole(), 2))[0].counts == {}
+    assert set(audit_live(stubbed(whole(), 2, cut=b"1"))[0].counts) == {"outlet_bytes"}
+    assert set(audit_live(changed(whole(), 2, value=b""))[0].counts) == {"outlet_bytes"}
+    other = changed(stubbed(whole(), 2), 2, key=b"match-2")
+    assert set(audit_live(other)[0].counts) == {"outlet_bytes"}

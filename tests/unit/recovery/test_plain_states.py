@@ -14,10 +14,11 @@ from dataflows.dedupe import FingerprintRing
 from schemas.batch import EventBatch, event_of
 from schemas.raw import RAW_TOPICS
 from settings import ROOT
-from storage.history import NO_TOKEN
+from sinks.event_log import state_of
+from storage.history import Committed, CommitToken
 from storage.plain_pickle import NotPlainError, load_plain
 from storage.store_states import APPEND_STEP, DEDUPE_STEP, READ_STEP, read_state
-from tests.event_builders import a_pass
+from tests.event_builders import KICK_OFF, a_pass
 from tests.fixtures.recovery_stores import CHAIN
 
 
@@ -147,10 +148,12 @@ def test_what_bytewax_writes_of_builtins_is_read_as_it_was(value: object) -> Non
         (APPEND_STEP, (1, 7, CHAIN + b"x")),
         (APPEND_STEP, (1, 7, CHAIN, b"token")),
         (APPEND_STEP, (2, 7, CHAIN)),
-        (APPEND_STEP, (2, 7, CHAIN, "token")),
-        (APPEND_STEP, (2, 7, CHAIN, b"short")),
-        (APPEND_STEP, (2, 7, CHAIN, bytes(25))),
-        (APPEND_STEP, (2, 7, CHAIN, b"\xff" * 24)),
+        (APPEND_STEP, (2, 7, CHAIN, "token", 1)),
+        (APPEND_STEP, (2, 7, CHAIN, b"short", 1)),
+        (APPEND_STEP, (2, 7, CHAIN, bytes(25), 1)),
+        (APPEND_STEP, (2, 7, CHAIN, b"\xff" * 24, 1)),
+        (APPEND_STEP, (2, 7, CHAIN, bytes(24))),
+        (APPEND_STEP, (2, 7, CHAIN, bytes(24), -1)),
         (APPEND_STEP, (9, 7, CHAIN)),
         (APPEND_STEP, (1, True, CHAIN)),
         (APPEND_STEP, 7),
@@ -164,7 +167,7 @@ def test_a_plain_state_of_another_shape_is_refused(step: str, value: object) -> 
 
 def test_what_the_steps_themselves_write_is_read() -> None:
     """The shapes that storage knows are those of the steps, in both versions that the sink has had."""
-    marking = FingerprintRing(timedelta(hours=1), None)
+    marking = FingerprintRing(timedelta(hours=1), lambda: KICK_OFF, None)
     marking.mark(EventBatch("broadcast-events", 0, [event_of(a_pass("p1"), 0, b"")], 1))
     state = marking.snapshot()
     assert state[1]
@@ -172,6 +175,6 @@ def test_what_the_steps_themselves_write_is_read() -> None:
         (DEDUPE_STEP, state),
         (READ_STEP, dict.fromkeys(RAW_TOPICS, OFFSET_BEGINNING)),
         (APPEND_STEP, (1, 7, CHAIN)),
-        (APPEND_STEP, (2, 7, CHAIN, (7).to_bytes(8, "big") + NO_TOKEN.token)),
+        (APPEND_STEP, state_of(Committed(7, CHAIN, CommitToken(7, CHAIN), 1))),
     ):
         assert read_state(step, pickle.dumps(written)) == written
