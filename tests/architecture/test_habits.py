@@ -8,7 +8,7 @@ from pathlib import Path
 from settings import ROOT
 from tests.architecture.tree import GROUND, files, parsed, python_files, texts
 
-LONGEST = 400
+LONGEST = 600
 CODE = {".py", ".js", ".mjs", ".css", ".html", ".sql", ".lua", ".sh"}
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "manager"}
 
@@ -21,7 +21,7 @@ SQL = re.compile(
 
 
 def test_no_file_is_longer_than_a_module_should_be() -> None:
-    """A habit of 200 lines; 400 is the reason to split."""
+    """One object, one file; beyond 600 lines it is two objects, or holds its tables."""
     long = {}
     for path in files():
         if path.suffix in CODE:
