@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas.fold import advance, empty_image
+from schemas.fold import FOLD_VERSION, advance_logged, empty_image
 from schemas.image import MatchImage, decode_image
 from schemas.live import decode_live
 from storage.reading import LogReader
@@ -40,8 +40,8 @@ class Listed(NamedTuple):
     updated_at: datetime
 
 
-# One statement, so one snapshot: generation, the newest image above what is
-# known, and every event after it. ORDER BY inside the lateral keeps the plan
+# One statement, so one snapshot: generation, the newest image of this fold
+# above what is known, and every event after it. ORDER BY inside the lateral keeps the plan
 # on the (match, seq) index while the tables are young and without statistics.
 _VIEWS = """
 WITH asked AS (
@@ -64,7 +64,8 @@ saved AS (
     FROM placed AS p
     LEFT JOIN LATERAL (
         SELECT m.seq, m.image FROM images AS m
-        WHERE m.match = p.match AND m.seq > p.known_seq ORDER BY m.seq DESC LIMIT 1
+        WHERE m.match = p.match AND m.seq > p.known_seq AND m.fold_version = %(fold)s
+        ORDER BY m.seq DESC LIMIT 1
     ) AS i ON true
 )
 
@@ -97,7 +98,7 @@ LIMIT %(limit)s
 def advanced(view: MatchView, payload: bytes) -> MatchView:
     """The view after the next event of the log."""
     image = empty_image(view.match) if view.image is None else view.image
-    return view._replace(image=advance(image, decode_live(payload).event))
+    return view._replace(image=advance_logged(image, decode_live(payload).event))
 
 
 class MatchQueries:
@@ -125,6 +126,7 @@ class MatchQueries:
             "shards": [a.shard for a in asked],
             "generations": [a.known.generation if a.known else 0 for a in asked],
             "seqs": [a.known.seq if a.known else 0 for a in asked],
+            "fold": FOLD_VERSION,
         }
         rows = await self._reader.rows(_VIEWS, parameters)
         rows.sort(key=lambda row: row[1:3])
