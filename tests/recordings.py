@@ -43,7 +43,7 @@ class Recording:
         self.truth["records"] = len(self.lines)
 
     def publish_corrections(self) -> None:
-        """Publish goals again: as a save, with another scorer, side or minute, and one taken back and given again.
+        """Publish goals again: as a save, with another scorer, side or minute, taken back and given again.
 
         Half of them right behind what they correct, where disorder meets both;
         the others at the end. The truth is what was published last.

@@ -31,7 +31,7 @@ def outcome_of(events: Iterable[LiveEvent]) -> Outcome:
 
 
 def outcome_of_last(records: Iterable[RawEvent]) -> Outcome:
-    """What a recording comes to: of each id the record that was published last holds, whatever its revision."""
+    """What a recording comes to: of each id what was published last holds, whatever its revision."""
     last = {r.source_event_id: r for r in records if isinstance(r, BroadcastEvent)}
     return _outcome(last.values())
 
