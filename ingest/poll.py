@@ -163,9 +163,9 @@ class BroadcastPoll:
         # The tag belongs to the answer at one cursor; behind the next one there
         # may be more, whatever the feed as a whole looks like.
         place = replace(self._place, cursor=cursor, etag="" if has_moved else etag)
-        if self._vendor != vendors.OURS:
-            place = replace(place, published=self._publications.saved())
         if has_moved or self._publications.has_news:
+            if self._vendor != vendors.OURS:
+                place = replace(place, published=self._publications.saved())
             await asyncio.to_thread(self._cursor.save, place)
         self._publications.settle()
         self._place = place
