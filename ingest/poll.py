@@ -14,6 +14,7 @@ from ingest.intake import Intake
 from ingest.lines import LineSplitter
 from ingest.link import Link, reason_of
 from ingest.producer import DeliveryError
+from ingest.publications import Publications, Published
 from ingest.records import LONGEST_FORWARDED_BYTES
 from ingest.stopping import pause
 from resilience.backoff import Backoff
@@ -21,6 +22,7 @@ from telemetry.log import Log
 
 SOURCE = "broadcast"
 CURSOR_FORGOTTEN = "cursor.forgotten"
+CURSOR_WITHOUT_VERSIONS = "cursor.without_versions"
 FEED_ENDED = "feed.ended"
 
 PAGE_RECORDS = 500
@@ -53,6 +55,8 @@ class BroadcastPoll:
 
     Delivery: at least once and in order. The cursor moves after Kafka has
     acknowledged everything before it; a crash asks for the same page again.
+    What was published moves with the cursor, in one file, so that page then
+    becomes the same records.
     """
 
     def __init__(
@@ -77,6 +81,9 @@ class BroadcastPoll:
         self._mappers: dict[str, vendors.Mapper] = {}
         self._log = Log("ingest")
         self._place = place_in(cursor)
+        if vendor != vendors.OURS and self._place.cursor and self._place.published is None:
+            self._place = self._former_place()
+        self._publications = Publications(self._place.published)
 
     async def run(self, stopping: asyncio.Event, until_end: bool = False) -> None:
         """Poll until told to stop; with `until_end`, until everything is taken and the feed has ended."""
@@ -103,7 +110,17 @@ class BroadcastPoll:
         if until_end and ends:
             self._log.info(FEED_ENDED, cursor=self._place.cursor)
 
+    def _former_place(self) -> Place:
+        """The beginning, for a cursor of a code that kept no versions.
+
+        Read again, first words become the records that the log has, and the
+        corrections among them win.
+        """
+        self._log.warning(CURSOR_WITHOUT_VERSIONS, cursor=self._place.cursor)
+        return Place(published=Published(began_hashed=True))
+
     async def _take_page(self) -> Page:
+        self._publications.roll_back()  # of a page that was not taken to its end
         async with self._client.stream("GET", self._asked(), headers=self._conditions()) as answer:
             is_end = answer.headers.get("Feed-End", "").lower() == "true"
             if answer.status_code == httpx.codes.NOT_MODIFIED:
@@ -146,8 +163,11 @@ class BroadcastPoll:
         # The tag belongs to the answer at one cursor; behind the next one there
         # may be more, whatever the feed as a whole looks like.
         place = replace(self._place, cursor=cursor, etag="" if has_moved else etag)
-        if has_moved:
+        if has_moved or self._publications.has_news:
+            if self._vendor != vendors.OURS:
+                place = replace(place, published=self._publications.saved())
             await asyncio.to_thread(self._cursor.save, place)
+        self._publications.settle()
         self._place = place
         return has_moved
 
@@ -155,7 +175,7 @@ class BroadcastPoll:
         """The mapper of a match, which may remember what it saw of it."""
         mapper = self._mappers.get(match)
         if mapper is None:
-            mapper = vendors.mapper(self._vendor, match)
+            mapper = vendors.mapper(self._vendor, match, self._publications)
             if self._vendor != vendors.OURS:
                 await self._show_opening(mapper, match)
             while len(self._mappers) >= _MAPPERS_KEPT:
@@ -177,6 +197,7 @@ class BroadcastPoll:
             if answer.headers.get("Match") == match:
                 async for lines in _parts(answer):
                     self._intake.show(lines, mapper)
+                self._publications.roll_back()  # shown, not published
 
 
 async def _parts(answer: httpx.Response) -> AsyncIterator[list[bytes]]:

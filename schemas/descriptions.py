@@ -89,8 +89,8 @@ FIELDS = {
     "MatchImage.seq": "The image holds everything up to this place in the match; events go on with the next.",
     "MatchImage.fixture": "Who plays, and when.",
     "MatchImage.status": "Where the match stands.",
-    "MatchImage.period": "The furthest period seen, 0 before kick-off.",
-    "MatchImage.clock": "The furthest reading of the match clock in that period, in seconds.",
+    "MatchImage.period": "The furthest period of what stands, 0 before kick-off.",
+    "MatchImage.clock": "The furthest reading of the match clock in that period that stands, in seconds.",
     "MatchImage.score": "Goals that stand, without the shoot-out.",
     "MatchImage.shoot_out": "Penalties scored in the shoot-out.",
     "MatchImage.incidents": (
@@ -98,9 +98,18 @@ FIELDS = {
         "included."
     ),
     "MatchImage.counts": (
-        "How many of each other type: home, away, neither. `other` holds the types beyond the 64th."
+        "How many of each other type: home, away, neither; never negative. `other` holds the types beyond"
+        " the 64th."
     ),
     "MatchImage.corrections": "Corrections of types that do not count, the latest only. Nothing to show.",
+    "MatchImage.readings": (
+        "The furthest clock readings of other types: period, clock, id. Nothing to show: the clock goes back"
+        " by them when one is corrected."
+    ),
+    "MatchImage.owed": (
+        "Cancels of other types that found nothing to take off `counts` yet: home, away, neither. Nothing to"
+        " show."
+    ),
     "Fixture.revision": "Revision of the record that says whether the match is on.",
     "Fixture.id": "Id of that record.",
     "Fixture.cancelled": "Whether the match was called off.",
@@ -113,6 +122,8 @@ FIELDS = {
         "Revision that the description comes from; -1 while only a cancel or confirm is known."
     ),
     "Incident.insert_before": "Id of an incident that this one stands in front of.",
+    "Incident.added": "Whether an add of it came by.",
+    "Incident.seq": "Of a kick in the shoot-out, its place in the log: kicks keep that order. Else 0.",
     # the dead letter
     "DeadLetter.reason": "Why it was refused: one of a closed list.",
     "DeadLetter.detail": "The field and what is wrong with it, for people.",

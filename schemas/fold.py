@@ -3,44 +3,39 @@
 Pure, and total for every record that decode lets through: what it raises
 (ImageFullError) becomes a dead letter of that record. The image after a set
 of records depends on the highest revision of each id, never on the path;
-only `seq`, the order of `corrections` and the running `score` of a live
-event tell how they came. The path matters again only where memory ends: for
-an image that is full, and for corrections that were forgotten.
+only `seq`, the order of `corrections` and of kicks in the shoot-out and the
+running `score` of a live event tell how they came. The path matters again
+only where memory ends: for an image that is full, and for corrections and
+readings that were forgotten.
 """
 
 from datetime import datetime
 
 import msgspec
 
-from schemas.image import GOALS, REMEMBERED, SHOOT_OUT, Fixture, MatchImage, Status, scoring_side
-from schemas.incidents import encoded_size, remember, remembers
+from schemas.counts import column_of, counted, recounted
+from schemas.image import (
+    GOALS,
+    REMEMBERED,
+    SHOOT_OUT,
+    Fixture,
+    Incident,
+    MatchImage,
+    Status,
+    scoring_side,
+)
+from schemas.incidents import known_of, latest, merged, ordered, remembers
 from schemas.live import LIVE_VERSION, LiveEvent, Score
-from schemas.raw import BroadcastBody, BroadcastEvent, DerivedRecord, RawEvent
+from schemas.raw import BroadcastEvent, DerivedRecord, RawEvent
+from schemas.room import ImageFullError, fitted, may_enter
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 
-_COUNTED_TYPES = 64
-_OTHER = "other"
-
-# The parts of an image, each bounded by itself, stay below MAX_IMAGE_BYTES
-# together: counts of 65 types 7 KB, corrections 8 KB, names and head 5.5 KB.
-INCIDENTS_BYTES = 42 * 1024
-# A new id is refused earlier, so that what counts can still be corrected.
-NEW_INCIDENT_BYTES = 36 * 1024
+# Enough to go back by when one of the furthest readings is corrected; with
+# ids of escaped characters only they take 5 KB.
+READINGS_KEPT = 6
 
 _NO_SCORE = Score()
-_Row = tuple[int, int, int]  # home, away, neither
-_Counts = dict[str, _Row]
-_NEUTRAL: _Row = (0, 0, 0)
-
-
-class ImageFullError(ValueError):
-    """A match has more remembered incidents than its image may hold; `size` is theirs, in bytes."""
-
-    def __init__(self, match: str, size: int) -> None:
-        super().__init__(f"the incidents of {match} would grow to {size} bytes")
-        self.match = match
-        self.size = size
 
 
 def empty_image(match: str) -> MatchImage:
@@ -74,42 +69,64 @@ def fold(
 
 def advance(image: MatchImage, event: RawEvent) -> MatchImage:
     """Take a record into the image; raise ImageFullError when it would outgrow its bound."""
+    period, clock, readings = image.period, image.clock, image.readings
     if type(event) is BroadcastEvent:
         if event.type == "fixture":
             return _with_fixture(image, event)
         if remembers(event):
             return _with_incident(image, event)
-        counts = _counted(image.counts, event, _column(event.body))
-        period, clock = _later(image, event.body)
-        return MatchImage(
-            image.v,
-            image.match,
-            image.seq + 1,
-            image.fixture,
-            image.status,
-            period,
-            clock,
-            image.score,
-            image.shoot_out,
-            image.incidents,
-            counts,
-            image.corrections,
-        )
-    counts = image.counts if type(event) is DerivedRecord else _counted(image.counts, event, 2)
+        body = event.body
+        column = column_of(body.side)
+        if body.period is not None and body.clock is not None:
+            period, clock, readings = _read(image, event.source_event_id, body.period, body.clock)
+    elif type(event) is DerivedRecord:
+        return _passed_by(image)
+    else:
+        column = 2
+    counts, owed = image.counts, image.owed
+    row = counts.get(event.type)
+    if event.action != "add":
+        if event.action == "cancel":
+            counts, owed = counted(counts, owed, event.type, column, -1)
+    elif row is None or owed:
+        counts, owed = counted(counts, owed, event.type, column, 1)
+    else:  # nearly every record: half the time of `counted`
+        home, away, neither = row
+        counts = {
+            **counts,
+            event.type: (home + (column == 0), away + (column == 1), neither + (column == 2)),
+        }
     return MatchImage(
         image.v,
         image.match,
         image.seq + 1,
         image.fixture,
         image.status,
-        image.period,
-        image.clock,
+        period,
+        clock,
         image.score,
         image.shoot_out,
         image.incidents,
         counts,
         image.corrections,
+        readings,
+        owed,
     )
+
+
+def advance_logged(image: MatchImage, event: RawEvent) -> MatchImage:
+    """Take a record that the log has: one that this fold would refuse moves `seq` alone.
+
+    An older fold, with other bounds, may have accepted it.
+    """
+    try:
+        return advance(image, event)
+    except ImageFullError:
+        return _passed_by(image)
+
+
+def _passed_by(image: MatchImage) -> MatchImage:
+    return msgspec.structs.replace(image, seq=image.seq + 1)
 
 
 def minute_of(event: RawEvent) -> str:
@@ -131,48 +148,35 @@ def display_minute(period: int, clock: int) -> str:
     return f"{clock // 60 + 1}'"
 
 
-def _later(image: MatchImage, body: BroadcastBody) -> tuple[int, int]:
-    """The furthest clock reading: a maximum, so early or late records do not turn it back."""
-    if body.period is None or body.clock is None:
-        return image.period, image.clock
-    return max((image.period, image.clock), (body.period, body.clock))
+def _read(
+    image: MatchImage, name: str, period: int, clock: int
+) -> tuple[int, int, tuple[tuple[int, int, str], ...]]:
+    """Period, clock and readings after a first word that is not remembered.
+
+    What is remembered of its id says better when that was.
+    """
+    kept = image.readings
+    reading = (period, clock, name)
+    is_full = len(kept) >= READINGS_KEPT
+    if (is_full and reading < kept[-1]) or known_of(image.incidents, image.corrections, name) is not None:
+        return image.period, image.clock, kept
+    if not kept or reading > kept[0]:  # as time goes on
+        kept = (reading, *(kept[:-1] if is_full else kept))
+    elif reading not in kept:
+        kept = tuple(sorted((*kept, reading), reverse=True)[:READINGS_KEPT])
+    if (period, clock) > (image.period, image.clock):
+        return period, clock, kept
+    return image.period, image.clock, kept
 
 
-def _column(body: BroadcastBody) -> int:
-    return 0 if body.side == "home" else 1 if body.side == "away" else 2
-
-
-def _counted(counts: _Counts, event: RawEvent, column: int) -> _Counts:
-    """Count a record of a type that is not remembered: add +1, cancel -1, so the sum has no order."""
-    step = 1 if event.action == "add" else -1 if event.action == "cancel" else 0
-    if not step:
-        return counts
-    kind = event.type
-    row = counts.get(kind)
-    if row is None:
-        row = _NEUTRAL
-        if kind != _OTHER and len(counts) - (_OTHER in counts) >= _COUNTED_TYPES:
-            counts, kind, row = _with_room(counts, kind)
-    home, away, neither = row
-    if column == 0:
-        home += step
-    elif column == 1:
-        away += step
-    else:
-        neither += step
-    return {**counts, kind: (home, away, neither)}
-
-
-def _with_room(counts: _Counts, kind: str) -> tuple[_Counts, str, _Row]:
-    """Let the last type by name go into `other`: a choice that the order of arrival cannot change."""
-    other = counts.get(_OTHER, _NEUTRAL)
-    last = max(name for name in counts if name != _OTHER)
-    if kind > last:
-        return counts, _OTHER, other
-    moved = counts[last]
-    left = {name: row for name, row in counts.items() if name != last}
-    left[_OTHER] = (other[0] + moved[0], other[1] + moved[1], other[2] + moved[2])
-    return left, kind, _NEUTRAL
+def _furthest(
+    incidents: tuple[Incident, ...],
+    corrections: tuple[Incident, ...],
+    readings: tuple[tuple[int, int, str], ...],
+) -> tuple[int, int]:
+    """The furthest reading that stands."""
+    told = [(i.period, i.clock) for i in (*incidents, *corrections) if i.stands and i.period]
+    return max((*told, *(reading[:2] for reading in readings[:1])), default=(0, 0))
 
 
 def _with_fixture(image: MatchImage, event: BroadcastEvent) -> MatchImage:
@@ -203,25 +207,39 @@ def _written(instant: datetime | None) -> str:
 
 
 def _with_incident(image: MatchImage, event: BroadcastEvent) -> MatchImage:
-    """Merge a remembered record, or a correction; raise ImageFullError beyond the bound."""
-    incidents, corrections = remember(image.incidents, image.corrections, event)
-    size = encoded_size(incidents)
-    grew = len(incidents) > len(image.incidents)
-    if size > (NEW_INCIDENT_BYTES if grew else INCIDENTS_BYTES):
-        raise ImageFullError(image.match, size)
-    counts = image.counts
-    if event.type not in REMEMBERED:
-        counts = _counted(counts, event, _column(event.body))
-    period, clock = _later(image, event.body)
+    """Merge a record into what is remembered; raise ImageFullError beyond the bound."""
+    name, seq = event.source_event_id, image.seq + 1
+    known = known_of(image.incidents, image.corrections, name)
+    after = merged(known, event, seq)
+    incidents, corrections = image.incidents, image.corrections
+    if known is not None:
+        incidents = tuple(i for i in incidents if i is not known)
+        corrections = tuple(i for i in corrections if i is not known)
+    if after.type in REMEMBERED:
+        incidents = ordered((*incidents, after))
+        if known is not None and after.described < 0 and not may_enter(incidents, after):
+            # The type only stands in, until a description comes: no reason to refuse a cancel.
+            after = msgspec.structs.replace(after, type=known.type)
+            incidents = ordered((*(i for i in incidents if i.id != name), after))
+        incidents = fitted(image.match, incidents, known, after)
+    else:
+        incidents, corrections = ordered(incidents), latest((*corrections, after))
+    counts, owed = recounted(image.counts, image.owed, event.type, known, after)
+    readings = image.readings
+    if any(reading[2] == name for reading in readings):
+        readings = tuple(reading for reading in readings if reading[2] != name)
+    period, clock = _furthest(incidents, corrections, readings)
     return _settled(
         msgspec.structs.replace(
             image,
-            seq=image.seq + 1,
+            seq=seq,
             period=period,
             clock=clock,
             incidents=incidents,
             counts=counts,
             corrections=corrections,
+            readings=readings,
+            owed=owed,
         )
     )
 
@@ -257,6 +275,7 @@ __all__ = [
     "FOLD_VERSION",
     "ImageFullError",
     "advance",
+    "advance_logged",
     "display_minute",
     "empty_image",
     "fold",

@@ -59,7 +59,7 @@ class Incident(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
     Two maxima, so the order of arrival does not matter: `revision` and
     `action` come from the highest revision seen, the description from the
     highest add or modify (`described` is that revision, -1 while only a
-    cancel or confirm is known, whose type then stands in).
+    cancel or confirm is known, whose type and side then stand in).
     """
 
     id: str  # source_event_id
@@ -75,6 +75,8 @@ class Incident(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
     other_player: str = ""
     outcome: str = ""
     insert_before: str = ""
+    added: bool = True  # whether an add of it came by; else its add, if any, is only counted
+    seq: int = 0  # of a kick in the shoot-out: where in the log it came first
 
     @property
     def stands(self) -> bool:
@@ -83,7 +85,10 @@ class Incident(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
 
 
 class MatchImage(msgspec.Struct, frozen=True, gc=False, kw_only=False):
-    """The state of a match after the event `seq` of its log."""
+    """The state of a match after the event `seq` of its log.
+
+    `period` and `clock` are the furthest reading that stands.
+    """
 
     v: int
     match: str
@@ -96,9 +101,13 @@ class MatchImage(msgspec.Struct, frozen=True, gc=False, kw_only=False):
     shoot_out: Score
     incidents: tuple[Incident, ...]  # of REMEMBERED types, in the order of the match clock
     counts: dict[str, tuple[int, int, int]]  # other types: adds less cancels of home, away, neither
-    # Corrections whose latest type does not count, by arrival; the oldest are
-    # forgotten first. Nothing to show: a later record of theirs may count.
+    # Ids whose latest type does not count and whose records are no mere first
+    # words, by arrival; the oldest are forgotten first. Nothing to show: a later
+    # record of theirs may count.
     corrections: tuple[Incident, ...] = ()
+    # The furthest clock readings of first words that are not remembered: period, clock, id.
+    readings: tuple[tuple[int, int, str], ...] = ()
+    owed: dict[str, tuple[int, int, int]] = {}  # cancels that found nothing to take off, by type
 
 
 class GoalLine(msgspec.Struct, frozen=True, gc=False):

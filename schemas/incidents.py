@@ -1,20 +1,20 @@
 """What a match remembers by id: merging revisions, forgetting corrections, order.
 
-Pure. `remember` is a join: the merged state of an id is the maximum over the
+Pure. `merged` is a join: the merged state of an id is the maximum over the
 records seen, so neither order nor repetition matters.
 """
 
 import msgspec
 
-from schemas.image import REMEMBERED, Incident
+from schemas.image import REMEMBERED, SHOOT_OUT, Incident
 from schemas.raw import BroadcastEvent
 
-# A correction of a type that does not count is kept in case it overtook the
-# record whose type it changes. 64 span minutes even in a feed that amends
+# What was said of an id whose type does not count is kept in case it overtook
+# the record that it corrects. 64 span minutes even in a feed that amends
 # every second pass; an overtaking takes seconds. Both limits hold; in the
 # worst case (escaped characters only) one correction has 1.7 KB.
 CORRECTIONS_KEPT = 64
-CORRECTIONS_BYTES = 8 * 1024
+CORRECTIONS_BYTES = 10 * 1024
 
 _encode = msgspec.json.Encoder().encode
 _Description = tuple[str, str, int, int, str, str, str, str]
@@ -23,39 +23,30 @@ _Description = tuple[str, str, int, int, str, str, str, str]
 def remembers(event: BroadcastEvent) -> bool:
     """Whether a record can change what is remembered of its id.
 
-    An add of a type that does not count cannot: whoever turns a goal into a
-    shot says `modify`. A confirm of such a type confirms nothing we keep.
+    Only the first word (an add at revision 0) of a type that does not count
+    cannot: nothing lies below it that it could correct.
     """
-    return event.type in REMEMBERED or event.action in ("modify", "cancel")
+    return event.revision > 0 or event.action != "add" or event.type in REMEMBERED
 
 
-def remember(
-    incidents: tuple[Incident, ...], corrections: tuple[Incident, ...], event: BroadcastEvent
-) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
-    """Merge a record into the incidents and corrections of its match."""
-    name = event.source_event_id
-    known = next((i for i in incidents if i.id == name), None)
-    if known is not None:
-        incidents = tuple(i for i in incidents if i is not known)
-    else:
-        known = next((i for i in corrections if i.id == name), None)
-        if known is not None:
-            corrections = tuple(i for i in corrections if i is not known)
-    merged = _merged(known, event)
-    if merged.type in REMEMBERED:
-        return _ordered((*incidents, merged)), corrections
-    return _ordered(incidents), _latest((*corrections, merged))
+def known_of(
+    incidents: tuple[Incident, ...], corrections: tuple[Incident, ...], name: str
+) -> Incident | None:
+    """What is remembered of an id."""
+    for incident in incidents:
+        if incident.id == name:
+            return incident
+    for incident in corrections:
+        if incident.id == name:
+            return incident
+    return None
 
 
-def encoded_size(incidents: tuple[Incident, ...]) -> int:
-    """Bytes of incidents in an encoded image."""
-    return len(_encode(incidents))
-
-
-def _merged(known: Incident | None, event: BroadcastEvent) -> Incident:
+def merged(known: Incident | None, event: BroadcastEvent, seq: int) -> Incident:
+    """What is remembered of an id after a record of it; `seq` is the record's place in the log."""
     revision, action, kind, reason = event.revision, event.action, event.type, event.body.reason
     if known is None:
-        known = Incident(id=event.source_event_id, revision=-1, action=action, type="")
+        known = Incident(id=event.source_event_id, revision=-1, action=action, type="", added=False)
     changes: dict[str, object] = {}
     # Ties do not come from the log (identity is unique there); comparing the
     # content as well keeps even those independent of the path.
@@ -63,8 +54,11 @@ def _merged(known: Incident | None, event: BroadcastEvent) -> Incident:
     held = (known.revision, known.action, known.reason)
     if status > held:
         changes |= {"revision": revision, "action": action, "reason": reason}
-    if known.described < 0 and (*status, kind) > (*held, known.type):
-        changes["type"] = kind
+    if known.described < 0:
+        if (*status, kind) > (*held, known.type):
+            changes["type"] = kind
+        # A cancel may leave the side out, so the latest alone cannot tell it.
+        changes["side"] = max(known.side or "", event.body.side or "") or None
     if action in ("add", "modify"):
         described = _description(event)
         if (revision, described) > (known.described, _held_description(known)):
@@ -79,14 +73,19 @@ def _merged(known: Incident | None, event: BroadcastEvent) -> Incident:
                 "outcome": described[6],
                 "insert_before": described[7],
             }
-    return msgspec.structs.replace(known, **changes) if changes else known
+    if action == "add":
+        changes["added"] = True
+    after = msgspec.structs.replace(known, **changes)
+    if after.period == SHOOT_OUT:
+        return after if after.seq else msgspec.structs.replace(after, seq=seq)
+    return msgspec.structs.replace(after, seq=0) if after.seq else after
 
 
 def _description(event: BroadcastEvent) -> _Description:
-    """What an add or modify says; of a type that does not count only the type is kept."""
-    if event.type not in REMEMBERED:
-        return event.type, "", 0, 0, "", "", "", ""
+    """What an add or modify says; of a type that does not count only what counts and clock need."""
     body = event.body
+    if event.type not in REMEMBERED:
+        return event.type, body.side or "", body.period or 0, body.clock or 0, "", "", "", ""
     return (
         event.type,
         body.side or "",
@@ -112,7 +111,7 @@ def _held_description(known: Incident) -> _Description:
     )
 
 
-def _latest(corrections: tuple[Incident, ...]) -> tuple[Incident, ...]:
+def latest(corrections: tuple[Incident, ...]) -> tuple[Incident, ...]:
     """Forget the oldest corrections beyond either limit; the newest always stays."""
     room, kept = CORRECTIONS_BYTES, 0
     for correction in reversed(corrections[-CORRECTIONS_KEPT:]):
@@ -123,23 +122,24 @@ def _latest(corrections: tuple[Incident, ...]) -> tuple[Incident, ...]:
     return corrections[-kept:]
 
 
-def _ordered(incidents: tuple[Incident, ...]) -> tuple[Incident, ...]:
+def ordered(incidents: tuple[Incident, ...]) -> tuple[Incident, ...]:
     """By match clock, then id; one with `insert_before` right in front of what it names.
 
+    Where the clock stands, in the shoot-out, kicks keep the order of the log.
     Several in front of the same one keep their own order. Those that name
     each other in a circle, and those in front of such, stand by their clock.
     """
     placed = sorted(incidents, key=_place)
     if not any(i.insert_before for i in placed):
         return tuple(placed)
-    ordered = _inserted(placed, {i.id for i in placed})
-    if len(ordered) < len(placed):  # the rest circles
-        ordered = _inserted(placed, {i.id for i in ordered})
-    return tuple(ordered)
+    moved = _inserted(placed, {i.id for i in placed})
+    if len(moved) < len(placed):  # the rest circles
+        moved = _inserted(placed, {i.id for i in moved})
+    return tuple(moved)
 
 
-def _place(incident: Incident) -> tuple[int, int, str]:
-    return incident.period, incident.clock, incident.id
+def _place(incident: Incident) -> tuple[int, int, int, str]:
+    return incident.period, incident.clock, incident.seq, incident.id
 
 
 def _inserted(placed: list[Incident], targets: set[str]) -> list[Incident]:

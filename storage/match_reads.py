@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from schemas.fold import advance, empty_image
+from schemas.fold import FOLD_VERSION, advance_logged, empty_image
 from schemas.identity import ZERO_CHAIN
 from schemas.image import MatchImage, decode_image
 from schemas.live import decode_live
@@ -52,8 +52,8 @@ class Listed(NamedTuple):
     updated_at: datetime
 
 
-# One statement, so one snapshot: generation, the newest image above what is
-# known, and every event after it. ORDER BY inside the lateral keeps the plan
+# One statement, so one snapshot: generation, the newest image of this fold
+# above what is known, and every event after it. ORDER BY inside the lateral keeps the plan
 # on the (match, seq) index while the tables are young and without statistics.
 _VIEWS = """
 WITH asked AS (
@@ -94,7 +94,8 @@ saved AS (
     FROM placed AS p
     LEFT JOIN LATERAL (
         SELECT m.seq, m.image FROM images AS m
-        WHERE m.match = p.match AND m.seq > p.known_seq ORDER BY m.seq DESC LIMIT 1
+        WHERE m.match = p.match AND m.seq > p.known_seq AND m.fold_version = %(fold)s
+        ORDER BY m.seq DESC LIMIT 1
     ) AS i ON true
 )
 
@@ -134,7 +135,7 @@ LIMIT %(limit)s
 def advanced(view: MatchView, payload: bytes, chain: bytes) -> MatchView:
     """The view after the next event of the log; its position is not known."""
     image = empty_image(view.match) if view.image is None else view.image
-    return view._replace(image=advance(image, decode_live(payload).event), chain=chain, position=0)
+    return view._replace(image=advance_logged(image, decode_live(payload).event), chain=chain, position=0)
 
 
 class MatchQueries:
@@ -167,6 +168,7 @@ class MatchQueries:
             "place_generations": [a.place and a.place.generation for a in asked],
             "place_positions": [a.place and a.place.position for a in asked],
             "place_chains": [a.place and UUID(bytes=a.place.chain) for a in asked],
+            "fold": FOLD_VERSION,
         }
         rows = await self._reader.rows(_VIEWS, parameters)
         rows.sort(key=lambda row: row[1:3])

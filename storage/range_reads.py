@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 
 import psycopg
 
-from schemas.fold import advance, empty_image
+from schemas.fold import FOLD_VERSION, advance_logged, empty_image
 from schemas.image import MatchImage, decode_image
 from schemas.live import decode_live
 from storage.frozen import frozen
@@ -53,7 +53,8 @@ WHERE match = %(match)s AND position BETWEEN %(first)s AND %(last)s ORDER BY seq
 """
 
 _SAVED_BEFORE = """
-SELECT image FROM images WHERE match = %(match)s AND seq < %(seq)s ORDER BY seq DESC LIMIT 1
+SELECT image FROM images
+WHERE match = %(match)s AND seq < %(seq)s AND fold_version = %(fold)s ORDER BY seq DESC LIMIT 1
 """
 
 _TAIL_BEFORE = """
@@ -152,10 +153,10 @@ class RangeReads:
 
     def image_before(self, match: str, seq: int) -> MatchImage:
         """The image of a match right before an event, by the fold that is installed here."""
-        wanted = {"match": match, "seq": seq}
+        wanted = {"match": match, "seq": seq, "fold": FOLD_VERSION}
         saved = self._connection.execute(_SAVED_BEFORE, wanted, binary=True).fetchone()
         image = decode_image(saved[0]) if saved else empty_image(match)
         tail = self._connection.execute(_TAIL_BEFORE, {**wanted, "saved": image.seq}, binary=True)
         for (payload,) in tail:
-            image = advance(image, decode_live(payload).event)
+            image = advance_logged(image, decode_live(payload).event)
         return image

@@ -42,6 +42,41 @@ class Recording:
             self._half(period, passes // 2)
         self.truth["records"] = len(self.lines)
 
+    def publish_corrections(self) -> None:
+        """Publish goals again: as a save, with another scorer, side or minute, taken back and given again.
+
+        Half of them right behind what they correct, where disorder meets both;
+        the others at the end. The truth is what was published last.
+        """
+        goals = [g for g in self.truth["goal_timeline"] if b'"Goal"' in self._line_of(g["event_id"])]
+        saved, renamed, moved, late, twice = (
+            json.loads(self._line_of(goal["event_id"])) for goal in goals[:5]
+        )
+        self._publish_again(saved, 2, shot={"outcome": {"name": "Saved"}})
+        self._publish_again(renamed, 2, player={"name": "Another 10"})
+        self._publish_again(moved, 0, team={"name": _TEAMS[moved["team"]["name"] == HOME]})
+        self._publish_again(late, 0, minute=late["period"] * 45 - 1, second=59)
+        self._publish_again(twice, 2, shot={"outcome": {"name": "Saved"}})
+        self._publish_again(twice, 0)
+        rows = {g["event_id"]: g for g in self.truth["goal_timeline"] if g["event_id"] != saved["id"]}
+        rows[moved["id"]]["team"] = _TEAMS[moved["team"]["name"] == HOME]
+        rows[late["id"]] |= {"minute": late["period"] * 45 - 1, "second": 59}
+        score = dict.fromkeys(_TEAMS, 0)
+        timeline = sorted(rows.values(), key=lambda g: (g["period"], g["minute"], g["second"]))
+        for goal in timeline:
+            score[goal["team"]] += 1
+            goal["score"] = dict(score)
+        self.truth |= {"goal_timeline": timeline, "final_score": score, "records": len(self.lines)}
+
+    def _publish_again(self, line: dict[str, Any], behind: int, **changes: Any) -> None:
+        """Say a line once more with changes, `behind` lines after it, or at the end."""
+        again = json.dumps({**line, **changes}).encode()
+        at = self.lines.index(self._line_of(line["id"])) + behind if behind else len(self.lines)
+        self.lines.insert(at, again)
+
+    def _line_of(self, event: str) -> bytes:
+        return next(line for line in self.lines if event.encode() in line)
+
     def write(self, folder: Path, also: Sequence[bytes]) -> tuple[Path, Path]:
         """Write lines and truth to files; `also` stands in between, and the truth does not know of it."""
         recording, truth = folder / "recording.jsonl", folder / "truth.json"

@@ -4,13 +4,23 @@
  * their order. tests/unit/web compares both with the same records.
  */
 import { compareLists, compareText } from "./code-points.js";
-import { REMEMBERED, remember, remembers, stands, wholeIncident } from "./incidents.js";
+import { columnOf, counted, recounted } from "./counts.js";
+import {
+  GOALS,
+  REMEMBERED,
+  SHOOT_OUT,
+  knownOf,
+  latest,
+  mergedWith,
+  ordered,
+  remembers,
+  stands,
+  wholeIncident,
+} from "./incidents.js";
+import { fitted, mayEnter } from "./room.js";
 
-export const FOLD_VERSION = 1;
-const GOALS = new Set(["goal", "own_goal"]);
-const SHOOT_OUT = 5;
-const COUNTED_TYPES = 64;
-const OTHER = "other";
+export const FOLD_VERSION = 2;
+const READINGS_KEPT = 6;
 // Seconds on the match clock at which a period's regular time ends.
 const REGULAR_END = { 1: 2700, 2: 5400, 3: 6300, 4: 7200 };
 
@@ -41,6 +51,8 @@ export function emptyImage(match) {
     incidents: [],
     counts: {},
     corrections: [],
+    readings: [],
+    owed: {},
   };
 }
 
@@ -51,26 +63,28 @@ export function wholeImage(given) {
     fixture: { ...NO_FIXTURE, ...given.fixture },
     incidents: given.incidents.map(wholeIncident),
     corrections: (given.corrections ?? []).map(wholeIncident),
+    readings: given.readings ?? [],
+    owed: given.owed ?? {},
   };
 }
 
 /** Take a record (the `event` of a live event) into the image; returns a new image. */
 export function advance(image, event) {
-  const seq = image.seq + 1;
+  const next = { ...image, seq: image.seq + 1 };
+  if (event.source === "derived") {
+    return next;
+  }
   if (event.source !== "broadcast") {
-    const counts = event.source === "derived" ? image.counts : counted(image.counts, event, 2);
-    return { ...image, seq, counts };
+    return stepped(next, event, columnOf(null));
   }
   if (event.type === "fixture") {
-    return settled({ ...image, seq, fixture: fixtureWith(image.fixture, event) });
+    return settled({ ...next, fixture: fixtureWith(image.fixture, event) });
   }
-  const counts = REMEMBERED.has(event.type) ? image.counts : counted(image.counts, event, columnOf(event.body));
-  const [period, clock] = later(image, event.body);
-  if (!remembers(event)) {
-    return { ...image, seq, period, clock, counts };
+  if (remembers(event)) {
+    return withIncident(image, event) ?? next;
   }
-  const [incidents, corrections] = remember(image.incidents, image.corrections, event);
-  return settled({ ...image, seq, period, clock, counts, incidents, corrections });
+  const read = event.body.period == null || event.body.clock == null ? next : withReading(next, event);
+  return stepped(read, event, columnOf(event.body.side));
 }
 
 /** Minute and stoppage time as broadcasters write it: `18'`, `45+2'`. */
@@ -108,55 +122,62 @@ export function runningScores(image) {
   return after;
 }
 
-/** The furthest clock reading: a maximum, so early or late records do not turn it back. */
-function later(image, body) {
-  const held = [image.period, image.clock];
-  if (body.period == null || body.clock == null) {
-    return held;
-  }
-  const told = [body.period, body.clock];
-  return compareLists(told, held) > 0 ? told : held;
-}
-
-function columnOf(body) {
-  return body.side === "home" ? 0 : body.side === "away" ? 1 : 2;
-}
-
-/** Count a record of a type that is not remembered: add +1, cancel -1, so the sum has no order. */
-function counted(counts, event, column) {
+function stepped(image, event, column) {
   const step = event.action === "add" ? 1 : event.action === "cancel" ? -1 : 0;
   if (step === 0) {
-    return counts;
+    return image;
   }
-  let kind = event.type;
-  let row = rowOf(counts, kind);
-  if (!row) {
-    row = [0, 0, 0];
-    const types = Object.keys(counts).length - (Object.hasOwn(counts, OTHER) ? 1 : 0);
-    if (kind !== OTHER && types >= COUNTED_TYPES) {
-      [counts, kind, row] = withRoom(counts, kind);
+  const [counts, owed] = counted(image.counts, image.owed, event.type, column, step);
+  return { ...image, counts, owed };
+}
+
+/** Keep the reading of a first word that is not remembered: what is remembered of its id says better. */
+function withReading(image, event) {
+  const { period, clock } = event.body;
+  const id = event.source_event_id;
+  if (knownOf(image.incidents, image.corrections, id)) {
+    return image;
+  }
+  const kept = image.readings.some((reading) => compareLists(reading, [period, clock, id]) === 0)
+    ? image.readings
+    : [...image.readings, [period, clock, id]].sort((a, b) => compareLists(b, a)).slice(0, READINGS_KEPT);
+  return moved({ ...image, readings: kept });
+}
+
+/** The image with its period and clock at the furthest reading that stands. */
+function moved(image) {
+  const told = [...image.incidents, ...image.corrections].filter((i) => stands(i) && i.period);
+  const readings = [[0, 0], ...told.map((i) => [i.period, i.clock]), ...image.readings.map((r) => r.slice(0, 2))];
+  const [period, clock] = readings.reduce((a, b) => (compareLists(b, a) > 0 ? b : a));
+  return { ...image, period, clock };
+}
+
+/** Merge a record into what is remembered; null when the log would have no room for it. */
+function withIncident(image, event) {
+  const id = event.source_event_id;
+  const seq = image.seq + 1;
+  const known = knownOf(image.incidents, image.corrections, id);
+  let after = mergedWith(known, event, seq);
+  let incidents = image.incidents.filter((incident) => incident !== known);
+  let corrections = image.corrections.filter((incident) => incident !== known);
+  if (REMEMBERED.has(after.type)) {
+    const others = incidents;
+    incidents = ordered([...others, after]);
+    if (known && after.described < 0 && !mayEnter(incidents, after)) {
+      after = { ...after, type: known.type };
+      incidents = ordered([...others, after]);
     }
+    incidents = fitted(incidents, known, after);
+    if (incidents === null) {
+      return null;
+    }
+  } else {
+    incidents = ordered(incidents);
+    corrections = latest([...corrections, after]);
   }
-  return { ...counts, [kind]: row.map((count, place) => count + (place === column ? step : 0)) };
-}
-
-/** Let the last type by name go into `other`: a choice that the order of arrival cannot change. */
-function withRoom(counts, kind) {
-  const other = rowOf(counts, OTHER) ?? [0, 0, 0];
-  const last = Object.keys(counts)
-    .filter((name) => name !== OTHER)
-    .reduce((a, b) => (compareText(a, b) > 0 ? a : b));
-  if (compareText(kind, last) > 0) {
-    return [counts, OTHER, other];
-  }
-  const { [last]: moved, ...left } = counts;
-  left[OTHER] = other.map((count, place) => count + moved[place]);
-  return [left, kind, [0, 0, 0]];
-}
-
-// A type may be called `constructor`.
-function rowOf(counts, kind) {
-  return Object.hasOwn(counts, kind) ? counts[kind] : undefined;
+  const [counts, owed] = recounted(image.counts, image.owed, event.type, known, after);
+  const readings = image.readings.filter((reading) => reading[2] !== id);
+  return settled(moved({ ...image, seq, incidents, corrections, counts, owed, readings }));
 }
 
 function fixtureWith(known, event) {

@@ -18,9 +18,11 @@ export const REMEMBERED = new Set([
   "period_start",
   "period_end",
 ]);
+export const GOALS = new Set(["goal", "own_goal"]);
+export const SHOOT_OUT = 5;
 
 const CORRECTIONS_KEPT = 64;
-const CORRECTIONS_BYTES = 8 * 1024;
+const CORRECTIONS_BYTES = 10 * 1024;
 
 const DEFAULTS = {
   reason: "",
@@ -32,6 +34,8 @@ const DEFAULTS = {
   other_player: "",
   outcome: "",
   insert_before: "",
+  added: true,
+  seq: 0,
 };
 const DESCRIPTION = Object.freeze([
   "type",
@@ -57,37 +61,23 @@ export function stands(incident) {
 
 /** Whether a record can change what is remembered of its id. */
 export function remembers(event) {
-  return REMEMBERED.has(event.type) || event.action === "modify" || event.action === "cancel";
+  return event.revision > 0 || event.action !== "add" || REMEMBERED.has(event.type);
 }
 
-/** Merge a record into the incidents and corrections of its match; returns both. */
-export function remember(incidents, corrections, event) {
-  const isIts = (incident) => incident.id === event.source_event_id;
-  let known = incidents.find(isIts);
-  if (known) {
-    incidents = incidents.filter((incident) => incident !== known);
-  } else {
-    known = corrections.find(isIts);
-    corrections = known ? corrections.filter((incident) => incident !== known) : corrections;
-  }
-  const merged = mergedWith(known, event);
-  if (REMEMBERED.has(merged.type)) {
-    return [ordered([...incidents, merged]), corrections];
-  }
-  return [ordered(incidents), latest([...corrections, merged])];
+/** What is remembered of an id, or undefined. */
+export function knownOf(incidents, corrections, id) {
+  return incidents.find((incident) => incident.id === id) ?? corrections.find((incident) => incident.id === id);
 }
 
 /** What an add or modify says of an incident, with the names of its fields. */
 export function descriptionOf(event) {
   const { body } = event;
+  const place = { type: event.type, side: body.side ?? null, period: body.period ?? 0, clock: body.clock ?? 0 };
   if (!REMEMBERED.has(event.type)) {
-    return { ...DEFAULTS, type: event.type };
+    return { ...DEFAULTS, ...place };
   }
   return {
-    type: event.type,
-    side: body.side ?? null,
-    period: body.period ?? 0,
-    clock: body.clock ?? 0,
+    ...place,
     player: body.player ?? "",
     other_player: body.other_player ?? "",
     outcome: body.outcome ?? "",
@@ -95,18 +85,24 @@ export function descriptionOf(event) {
   };
 }
 
-function mergedWith(known, event) {
+/** What is remembered of an id after a record of it; `seq` is the record's place in the log. */
+export function mergedWith(known, event, seq) {
   const { revision, action, type } = event;
   const reason = event.body.reason ?? "";
-  const held = known ?? wholeIncident({ id: event.source_event_id, revision: -1, action, type: "" });
+  const held = known ?? wholeIncident({ id: event.source_event_id, revision: -1, action, type: "", added: false });
   const merged = { ...held };
   const status = [revision, action, reason];
   const heldStatus = [held.revision, held.action, held.reason];
   if (compareLists(status, heldStatus) > 0) {
     Object.assign(merged, { revision, action, reason });
   }
-  if (held.described < 0 && compareLists([...status, type], [...heldStatus, held.type]) > 0) {
-    merged.type = type;
+  if (held.described < 0) {
+    if (compareLists([...status, type], [...heldStatus, held.type]) > 0) {
+      merged.type = type;
+    }
+    // A cancel may leave the side out, so the latest alone cannot tell it.
+    const side = event.body.side ?? "";
+    merged.side = (compareText(side, held.side ?? "") > 0 ? side : held.side) || null;
   }
   if (action === "add" || action === "modify") {
     const told = descriptionOf(event);
@@ -117,6 +113,8 @@ function mergedWith(known, event) {
       }
     }
   }
+  merged.added ||= action === "add";
+  merged.seq = merged.period === SHOOT_OUT ? merged.seq || seq : 0;
   return merged;
 }
 
@@ -125,7 +123,7 @@ function fieldsOf(description) {
 }
 
 /** Forget the oldest corrections beyond either limit; the newest always stays. */
-function latest(corrections) {
+export function latest(corrections) {
   let room = CORRECTIONS_BYTES;
   let kept = 0;
   for (const correction of corrections.slice(-CORRECTIONS_KEPT).reverse()) {
@@ -138,16 +136,19 @@ function latest(corrections) {
   return corrections.slice(-kept);
 }
 
-/** Bytes of an incident as the log encodes it: without its defaults. */
-function encodedSize(incident) {
+/** Bytes of an incident as the log encodes it, without its defaults; or of a text. */
+export function encodedSize(incident) {
+  if (typeof incident === "string") {
+    return utf8.encode(JSON.stringify(incident)).length;
+  }
   const told = Object.entries(incident).filter(([name, value]) => !(name in DEFAULTS) || value !== DEFAULTS[name]);
   return utf8.encode(JSON.stringify(Object.fromEntries(told))).length;
 }
 
 /** By match clock, then id; one with `insert_before` right in front of what it names. */
-function ordered(incidents) {
+export function ordered(incidents) {
   const placed = [...incidents].sort(
-    (a, b) => a.period - b.period || a.clock - b.clock || compareText(a.id, b.id),
+    (a, b) => a.period - b.period || a.clock - b.clock || a.seq - b.seq || compareText(a.id, b.id),
   );
   if (!placed.some((incident) => incident.insert_before)) {
     return placed;

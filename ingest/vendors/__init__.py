@@ -8,6 +8,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Protocol
 
+from ingest.publications import Publications
 from schemas.raw import RawEvent
 
 OURS = "touchline"  # records as ours, each naming its match
@@ -31,9 +32,13 @@ class UnknownVendorError(ValueError):
 
 
 class Mapper(Protocol):
-    """Turns the lines of one match into records; may remember what it saw of that match."""
+    """Turns the lines of one match into records; may remember what it saw of that match.
 
-    def __init__(self, match: str) -> None: ...
+    Which version of an event a line is comes from the feed's publications,
+    where the vendor does not count them.
+    """
+
+    def __init__(self, match: str, publications: Publications) -> None: ...
 
     def map(self, line: bytes) -> RawEvent:
         """The record that a line stands for; raise VendorFormatError, nothing else."""
@@ -45,9 +50,11 @@ def known() -> list[str]:
     return sorted(module.name for module in iter_modules(__path__))
 
 
-def mapper(name: str, match: str) -> Mapper:
-    """A mapper of a format for one match; raise UnknownVendorError."""
+def mapper(name: str, match: str, publications: Publications | None = None) -> Mapper:
+    """A mapper of a format for one match of a feed; raise UnknownVendorError."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name not in known():
         raise UnknownVendorError(name)
-    made: Mapper = import_module(f"{__name__}.{name}").Mapper(match)
+    made: Mapper = import_module(f"{__name__}.{name}").Mapper(
+        match, Publications() if publications is None else publications
+    )
     return made

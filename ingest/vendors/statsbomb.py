@@ -2,16 +2,19 @@
 
 The format: https://github.com/statsbomb/open-data (doc/Open Data Events).
 A line stands for itself: what was mapped before changes nothing, except that a
-line-up tells which team is at home.
+line-up tells which team is at home, and that a line with an id said before and
+another content is the next version of that event.
 """
 
 import re
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from ingest.publications import Publications
 from ingest.vendors import VendorFormatError
 from schemas.raw import Action, BroadcastBody, BroadcastEvent, RawEvent, Side
 from schemas.validation import Rejection, parse
@@ -33,8 +36,10 @@ _PERIOD_STARTS = {
 _UNKNOWN_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 _ENDS_MATCH = frozenset({2, 4, 5})  # periods; a later period_start makes it live again
 
-_RANKS: dict[Action, int] = {"add": 0, "confirm": 1, "modify": 2, "cancel": 3}
-_HASH_BYTES = 5  # 40 bits: with the rank above them it stays below 2**53
+# A correction is above every revision that a former code gave: those of an add
+# were a hash of 40 bits.
+FIRST_CORRECTION = 2**40
+_HASH_BYTES = 5
 
 # Names that are not just their own words in our spelling.
 _TYPES = {
@@ -86,6 +91,9 @@ class _Line(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     minute: int
     second: int
     team: _Named
+    # Not the vendor's: which version of its id a line is, from 0, where whoever
+    # serves it knows. Then the order of arrival tells nothing.
+    published: Annotated[int, Meta(ge=0, lt=2**32)] | None = msgspec.field(default=None, name="_published")
     index: int | None = None
     timestamp: str = ""
     event_time: datetime | None = msgspec.field(default=None, name="_event_time")
@@ -138,8 +146,9 @@ class Mapper:
     record has no side.
     """
 
-    def __init__(self, match: str) -> None:
+    def __init__(self, match: str, publications: Publications | None = None) -> None:
         self._match = match
+        self._publications = Publications() if publications is None else publications
         self._home_team = ""
         self._away_team = ""
 
@@ -152,7 +161,6 @@ class Mapper:
         record = BroadcastEvent(
             match=self._match,
             source_event_id=vendor.id,
-            revision=_revision(line, "add"),
             type=kind,
             occurred_at=vendor.event_time or _derived_time(vendor),
             body=self._body(vendor, kind),
@@ -160,7 +168,17 @@ class Mapper:
         checked = parse(_encode(record))
         if isinstance(checked, Rejection):
             raise VendorFormatError(checked.reason, checked.detail)
-        return checked
+        # Last, so that only what is a record counts as a version.
+        return msgspec.structs.replace(checked, **self._version(vendor, _content(line)))
+
+    def _version(self, vendor: _Line, content: bytes) -> dict[str, Any]:
+        number = vendor.published
+        if number is None:
+            number = self._publications.version_of(self._match, vendor.id, content)
+        if number > 0:
+            action: Action = "modify"
+            return {"revision": FIRST_CORRECTION + number, "action": action}
+        return {"revision": _former_revision(content)} if self._publications.began_hashed else {}
 
     def _learn_sides(self, vendor: _Line) -> None:
         """The line-up with index 1 is the home side's; without an index, the first that comes."""
@@ -225,21 +243,23 @@ def _field_of(message: str) -> str:
     return ".".join(parts) or "line"
 
 
-def _revision(line: bytes, action: Action) -> int:
-    """Rank of the action, then a hash of what the line says: the vendor counts no revisions.
+def _content(line: bytes) -> bytes:
+    """What a line says, the same whatever its spacing and the order of its fields.
 
-    All it says counts, so that no two bodies of one id are taken for one, but
-    not `index`: an event put in between renumbers all that follow it.
+    Not `index`: an event put in between renumbers all that follow it.
     """
     try:
         said = _decode_plain(line)
         said.pop("index", None)
-        content = _encode_sorted(said)
+        said.pop("_published", None)
+        return _encode_sorted(said)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise VendorFormatError("line", f"cannot be read in full: {error}") from error
-    return (_RANKS[action] << 8 * _HASH_BYTES) + int.from_bytes(
-        blake2b(content, digest_size=_HASH_BYTES).digest(), "big"
-    )
+
+
+def _former_revision(content: bytes) -> int:
+    """The revision of a first word in feeds that were read by the code that took a hash for it."""
+    return int.from_bytes(blake2b(content, digest_size=_HASH_BYTES).digest(), "big")
 
 
 def _type_of(vendor: _Line) -> str:

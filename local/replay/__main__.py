@@ -32,7 +32,8 @@ Send a recorded match through everything, and print what came out as one JSON ob
 FILE holds a vendor's events, one JSON object a line (StatsBomb). It is served as
 a broadcast feed, polled by an ingest of its own, and watched at the gateway by a
 stock JavaScript Socket.IO client. Results are read from what was delivered:
-each line ends as an event or as a dead letter with its reason.
+each line ends as an event or as a dead letter with its reason. Of an id that
+stands in FILE several times, the last line holds, in whatever order it is sent.
 
 The stack is started when none runs here, and stopped again afterwards.
 

@@ -10,9 +10,11 @@ import psycopg
 from ingest.vendors import VendorFormatError
 from ingest.vendors.statsbomb import Mapper
 from local.replay.fan import Fan
+from local.replay.outcome import Outcome, outcome_of_last
 from schemas.identity import key_of
 from schemas.live import LiveEvent, decode_live
 from schemas.partitioning import partition_of
+from schemas.raw import RawEvent
 from settings import Settings
 from storage.match_report import Letter, MatchHead, MatchReport
 from storage.streams import Streams, StreamsUnavailableError, stream_name
@@ -36,18 +38,19 @@ class Expected(NamedTuple):
 
     keys: frozenset[bytes]  # event keys: each an event
     refused: tuple[bytes, ...]  # lines that are no record: each a dead letter
+    outcome: Outcome  # by what was published last of each id
 
     @classmethod
     def of(cls, lines: Iterable[bytes], mapper: Mapper) -> "Expected":
-        """Only to know when all is there: what came out is read from what was delivered."""
-        keys: set[bytes] = set()
+        """From the lines in the order of the file; what came out is read from what was delivered."""
+        records: list[RawEvent] = []
         refused: dict[bytes, None] = {}
         for line in lines:
             try:
-                keys.add(key_of(mapper.map(line)))
+                records.append(mapper.map(line))
             except VendorFormatError:
                 refused[line] = None
-        return cls(frozenset(keys), tuple(refused))
+        return cls(frozenset(map(key_of, records)), tuple(refused), outcome_of_last(records))
 
 
 class Delivered:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas.live import LiveEvent
-from schemas.raw import BroadcastEvent, Side
+from schemas.raw import BroadcastEvent, RawEvent, Side
 
 _CARDS = {"yellow_card": "Yellow Card", "second_yellow_card": "Second Yellow", "red_card": "Red Card"}
 _GOALS = ("goal", "own_goal")
@@ -27,7 +27,17 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def outcome_of(events: Iterable[LiveEvent]) -> Outcome:
     """Fold events to the highest revision of each id and read off what they say."""
-    standing = sorted(_standing(events), key=_on_the_clock)
+    return _outcome(_standing(events))
+
+
+def outcome_of_last(records: Iterable[RawEvent]) -> Outcome:
+    """What a recording comes to: of each id what was published last holds, whatever its revision."""
+    last = {r.source_event_id: r for r in records if isinstance(r, BroadcastEvent)}
+    return _outcome(last.values())
+
+
+def _outcome(events: Iterable[BroadcastEvent]) -> Outcome:
+    standing = sorted(events, key=_on_the_clock)
     teams = _teams(standing)
     goals = _goals(standing, teams)
     passes = [event for event in standing if event.type == "pass"]

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from ingest.vendors import VendorFormatError
+from ingest.vendors.statsbomb import FIRST_CORRECTION, Mapper
+
 # A longer silence of the vendor's clock is cut to this: a file may hold hours
 # of it, and a stamp from the far future must not stop what follows.
 LONGEST_SILENCE = timedelta(minutes=30)
@@ -36,6 +39,30 @@ class Due(NamedTuple):
 def lines_of(content: bytes) -> list[bytes]:
     """The lines of a file; empty ones are none."""
     return [line for line in content.split(b"\n") if line.strip()]
+
+
+def numbered(lines: Sequence[bytes], match: str) -> list[bytes]:
+    """The lines; of an id that the file publishes in several versions, each says which one it is.
+
+    What stands later in the file is newer. A feed that serves the lines in
+    disorder must say so, because its reader knows versions by their order.
+    """
+    mapper = Mapper(match)
+    versions = [_version(line, mapper) for line in lines]
+    several = {name for name, number in versions if number > 0}
+    return [
+        b'{"_published":%d,' % number + line.lstrip()[1:] if name in several else line
+        for line, (name, number) in zip(lines, versions, strict=True)
+    ]
+
+
+def _version(line: bytes, mapper: Mapper) -> tuple[str, int]:
+    """Id and version of a line, no id for a line that is no record."""
+    try:
+        event = mapper.map(line)
+    except VendorFormatError:
+        return "", 0
+    return event.source_event_id, max(0, event.revision - FIRST_CORRECTION)
 
 
 def schedule(

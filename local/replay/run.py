@@ -23,8 +23,9 @@ from local.environment import environment_of, inherited
 from local.replay.delivered import Delivered, Expected
 from local.replay.fan import Fan, Summary, watching
 from local.replay.ground import Ground, NoLaneError
+from local.replay.oracle import differences
 from local.replay.outcome import Outcome, outcome_of
-from local.replay.recording import schedule
+from local.replay.recording import numbered, schedule
 from local.replay.sending import Sending, cuts
 from local.simulator import served
 from local.simulator.feed import Feed
@@ -80,8 +81,9 @@ async def replay(ground: Ground, wish: Wish, now: datetime, say: Say, watch: Wat
     """
     draw = random.Random(wish.seed)
     settings = ground.settings
-    due = schedule(wish.lines, wish.speed, wish.shuffle_within, wish.copies, draw)
-    expected = Expected.of(wish.lines, Mapper(wish.match))
+    lines = numbered(wish.lines, wish.match)
+    due = schedule(lines, wish.speed, wish.shuffle_within, wish.copies, draw)
+    expected = Expected.of(lines, Mapper(wish.match))
     feed: Feed[int] = Feed(blake2b(f"{wish.match} {now}".encode(), digest_size=6).hexdigest(), _forget)
     logs = settings.data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,7 @@ async def replay(ground: Ground, wish: Wish, now: datetime, say: Say, watch: Wat
                 await _both(sending.run(), taken)
             await delivered.settled()
             watch(feed.taken, *delivered.progress)
-            return await _result(wish, len(due), delivered, fan, killer.kills)
+            return await _result(wish, len(due), expected, delivered, fan, killer.kills)
         finally:
             showing.cancel()
             delivered.close()
@@ -156,14 +158,17 @@ async def _both(sending: Coroutine[Any, Any, None], taken: Coroutine[Any, Any, N
         task.result()
 
 
-async def _result(wish: Wish, sent: int, delivered: Delivered, fan: Fan, kills: int) -> Result:
+async def _result(
+    wish: Wish, sent: int, expected: Expected, delivered: Delivered, fan: Fan, kills: int
+) -> Result:
     stored, streamed = await delivered.from_postgres(), await delivered.from_redis()
     letters = await delivered.letters()
     summary = await fan.finish()
     views = {"postgres": stored, "redis": streamed, "socketio": fan.events}
+    outcome = outcome_of(fan.events)
     return Result(
         match=wish.match,
-        outcome=outcome_of(fan.events),
+        outcome=outcome,
         events={name: len(events) for name, events in views.items()},
         dead_letters=letters,
         lines_sent=sent,
@@ -171,8 +176,21 @@ async def _result(wish: Wish, sent: int, delivered: Delivered, fan: Fan, kills: 
         seq_gapless=fan.is_gapless,
         kills=kills,
         fan=summary,
-        disagreements=_disagreements(views, fan.is_gapless, summary),
+        disagreements=[
+            *_disagreements(views, fan.is_gapless, summary),
+            *_not_as_published(expected.outcome, outcome, fan.events),
+        ],
     )
+
+
+def _not_as_published(expected: Outcome, outcome: Outcome, events: Sequence[LiveEvent]) -> list[str]:
+    """Where events, or the score that the log computed with them, are not what the file published last."""
+    found = differences(msgspec.to_builtins(expected), msgspec.to_builtins(outcome), {})
+    score = list(expected.final_score.values())
+    if events and [events[-1].score.home, events[-1].score.away] != score:
+        told = events[-1].score
+        found.append(f"score of the log: {told.home}-{told.away} instead of {'-'.join(map(str, score))}")
+    return [f"what was published last: {each}" for each in found]
 
 
 def _disagreements(views: Mapping[str, Sequence[LiveEvent]], is_gapless: bool, fan: Summary) -> list[str]:

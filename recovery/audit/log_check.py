@@ -14,7 +14,7 @@ from recovery.audit.known_rows import KnownRows
 from recovery.audit.matches_check import Seen
 from recovery.audit.refused_check import FOLD_ERRORS, RefusedCheck
 from recovery.audit.tally import MatchTally, Tallies
-from schemas.fold import FOLD_VERSION, empty_image, fold
+from schemas.fold import FOLD_VERSION, advance_logged, empty_image, fold, minute_of
 from schemas.identity import body_hash, key_of, next_chain
 from schemas.image import MatchImage, decode_image
 from schemas.live import LiveEvent, decode_live
@@ -147,9 +147,24 @@ class LogCheck:
             self._tell(row, "payload", "a live event", f"{error}: {row.payload[:120]!r}")
             state.image = msgspec.structs.replace(image, seq=row.seq)
             return
-        if row.fold_version != FOLD_VERSION:
+        is_older = _is_older(row.fold_version)
+        if is_older:
+            state.tally.folded_before += 1
+        elif row.fold_version != FOLD_VERSION:
             self._tell(row, "fold_version", FOLD_VERSION, row.fold_version)
         self._check_identity(row, live)
+        if is_older:
+            # Its score was right by the rules of its time, and its bounds were others.
+            state.image = advance_logged(image, live.event)
+            expected = msgspec.structs.replace(
+                live,
+                event_id=row.event_key.hex(),
+                seq=state.image.seq,
+                appended_at=self._appended,
+                minute=minute_of(live.event),
+            )
+            self._tell_payload(row, live, expected)
+            return
         try:
             state.image, expected = fold(
                 image,
@@ -200,6 +215,9 @@ class LogCheck:
         if state.image.seq != saved.seq:
             self._findings.add("image", where, f"seq {state.image.seq}", f"seq {saved.seq}", saved.match)
             return
+        if _is_older(saved.fold_version):
+            state.tally.folded_before += 1  # nobody reads it any more
+            return
         if saved.fold_version != FOLD_VERSION:
             self._findings.add("fold_version", where, FOLD_VERSION, saved.fold_version, saved.match)
             return
@@ -236,6 +254,11 @@ def _weight_of(live: LiveEvent, fold_version: int) -> tuple[int, str]:
     if fold_version < WEIGHED_SINCE:
         return live.importance, live.language
     return importance_of(live.event), language_of(live.event)
+
+
+def _is_older(version: int) -> bool:
+    """Whether a fold before the installed one wrote a row: what it computed cannot be computed again."""
+    return 1 <= version < FOLD_VERSION
 
 
 def _instant(microseconds: int) -> datetime:

@@ -19,6 +19,7 @@ class MatchTally(msgspec.Struct, kw_only=True):
     repeats: int = 0
     dead_letters: int = 0
     images: int = 0
+    folded_before: int = 0  # rows and images of an older fold: their scores and states are not compared
     streamed: int = 0  # in Redis
     differences: int = 0
 

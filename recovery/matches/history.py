@@ -2,7 +2,7 @@
 
 The order of the log is the order of knowledge; the match clock is the order
 of what happened. They meet in one definition: the log has passed a moment
-when an event was appended that carried the image's furthest clock beyond it.
+when an event was appended that carried the image's clock beyond it.
 What was known then is the fold of every event before that one. What is
 known now is the fold of all the log, counting what happened up to and with
 that moment.
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from recovery.matches.clock import Asked, Reading, settle
-from schemas.fold import advance, empty_image
+from schemas.fold import advance_logged, empty_image
 from schemas.image import Incident, MatchImage
 from schemas.incidents import remembers
 from schemas.raw import BroadcastEvent, RawEvent
@@ -106,7 +106,7 @@ class _LookBack:
         before = self._image
         if logged.seq != before.seq + 1:
             raise SeqGapError(self._match, before.seq + 1, logged.seq)
-        self._image = advance(before, logged.event)
+        self._image = advance_logged(before, logged.event)
         if self._then is None and self._is_beyond(logged):
             self._then = Known(before, _clock_of(before), self._last)
         self._last = Place(logged.seq, logged.position, logged.appended_at)
@@ -152,7 +152,7 @@ def _as_of(match: str, final: MatchImage, records: Iterable[Logged], moment: Rea
     image = empty_image(match)
     for logged in records:
         if logged.event.type == "fixture" or logged.event.source_event_id in counting:
-            image = advance(image, logged.event)
+            image = advance_logged(image, logged.event)
     return image
 
 

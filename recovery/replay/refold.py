@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from recovery.replay.candidate import Advance
+from schemas.fold import FOLD_VERSION, minute_of
 from schemas.fold import advance as installed_advance
-from schemas.fold import minute_of
 from schemas.identity import encode_record
 from schemas.image import MatchImage, decode_image, encode_image
 from schemas.live import LiveEvent, decode_live, encode_live_around
@@ -98,6 +98,8 @@ class Refold:
         state = self.matches.get(saved.match)
         if state is None or state.was.seq != saved.seq:
             return  # of an event in front of the range
+        if saved.fold_version < FOLD_VERSION:
+            return  # nobody reads it any more
         state.saved_images += 1
         try:
             held: MatchImage | None = decode_image(saved.image)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from ingest.cursor import Place
+from ingest.publications import Published
 from ingest.tally import FORWARDED
 from resilience.rate_limit import TokenBucket
 from schemas.raw import BroadcastEvent
@@ -192,6 +193,85 @@ async def test_a_vendors_lines_become_records_of_the_match_that_the_feed_names(
     ]
     assert b"no json" in [record.value for record in kafka.on(poll.topic)]
     assert poll.tally.report()["broadcast"][FORWARDED] == 1
+
+
+SAVED = GOAL.replace(b'"Goal"', b'"Saved"')
+
+
+def published(kafka: KafkaInMemory) -> list[tuple[str, int, str]]:
+    """Type, revision and action of what was said of the goal."""
+    events = [parse(r.value) for r in kafka.on("broadcast-events")]
+    return [
+        (e.type, e.revision, e.action)
+        for e in events
+        if isinstance(e, BroadcastEvent) and e.source_event_id == "x2"
+    ]
+
+
+async def test_a_line_published_again_is_newer_also_after_a_restart(
+    kafka: KafkaInMemory, tmp_path: Path
+) -> None:
+    """Which version is newer is kept beside the cursor; the same line again is the same record."""
+    feed = FakeFeed(match="bar-gir", page=2)
+    feed.has_ended = True
+    for lines in ([STARTING, GOAL], [GOAL], [SAVED], [SAVED, GOAL]):
+        feed.lines += lines
+        await Poll(kafka, tmp_path, feed, "statsbomb").run(until_end=True)
+    goal, saved, again = ("goal", 0, "add"), ("shot", 2**40 + 1, "modify"), ("goal", 2**40 + 2, "modify")
+    assert published(kafka) == [goal, goal, saved, saved, again]
+
+
+async def test_a_page_that_comes_again_becomes_the_same_records(kafka: KafkaInMemory, tmp_path: Path) -> None:
+    """Kafka had it and the cursor was not moved, or Kafka had not all of it: no version is counted twice."""
+    feed = FakeFeed(match="bar-gir")
+    feed.lines = [STARTING, GOAL, SAVED, GOAL]
+    feed.has_ended = True
+    poll = Poll(kafka, tmp_path, feed, "statsbomb")
+    before = Place("1", published=Published())
+    await asyncio.to_thread(poll.cursor.save, before)
+    kafka.go_down()
+    await poll.start()
+    await reached(lambda: kafka.refused >= 3)
+    kafka.come_back()
+    await reached(lambda: poll.cursor.load().cursor == "4")
+    await poll.close()
+    once = published(kafka)
+    await asyncio.to_thread(poll.cursor.save, before)  # as if the process had died before it moved
+    await Poll(kafka, tmp_path, feed, "statsbomb").run(until_end=True)
+    assert published(kafka) == [*once, *once]
+    assert [revision for _, revision, _ in once] == [0, 2**40 + 1, 2**40 + 2]
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"cursor":"3"}'], ids=["damaged", "of a former code"])
+async def test_without_its_versions_a_feed_is_read_from_its_beginning(
+    kafka: KafkaInMemory, tmp_path: Path, damage: bytes
+) -> None:
+    """It publishes the same again in the same order, so what was published last holds."""
+    feed = FakeFeed(match="bar-gir")
+    feed.lines = [STARTING, GOAL, SAVED]
+    feed.has_ended = True
+    poll = Poll(kafka, tmp_path, feed, "statsbomb")
+    await poll.run(until_end=True)
+    once = published(kafka)
+    poll.cursor.path.write_bytes(damage)
+    await Poll(kafka, tmp_path, feed, "statsbomb").run(until_end=True)
+    first, last = published(kafka)[2:]
+    assert last == once[1]
+    assert first[1] == 0 if not damage else 0 < first[1] < 2**40
+
+
+async def test_a_feed_that_forgot_a_cursor_and_its_history_still_corrects(
+    kafka: KafkaInMemory, tmp_path: Path
+) -> None:
+    """What it says differs from what it said last, so it is newer, although the feed begins anew."""
+    feed = FakeFeed(match="bar-gir", page=2)
+    feed.has_ended = True
+    feed.lines = [STARTING, GOAL]
+    await Poll(kafka, tmp_path, feed, "statsbomb").run(until_end=True)
+    feed.lines = [SAVED]
+    feed.faults.append(lambda: httpx.Response(410))
+    await Poll(kafka, tmp_path, feed, "statsbomb").run(until_end=True)
+    assert published(kafka) == [("goal", 0, "add"), ("shot", 2**40 + 1, "modify")]
 
 
 async def test_a_vendors_feed_without_a_match_waits_for_one(kafka: KafkaInMemory, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from local.environment import environment_of
 from recovery.audit.run import Asked
 from recovery.audit.servers import CannotRunError
+from schemas.fold import FOLD_VERSION
 from schemas.image import goal_timeline
 from schemas.raw import source_of
 from settings import ROOT, Settings
@@ -145,6 +146,23 @@ def test_one_match_alone_leaves_out_what_differs_in_others(world: World) -> None
     assert world.audit(Asked(match=AWAY)).difference_counts == {"fold_version": 1}
     with pytest.raises(CannotRunError, match="nobody"):
         world.audit(Asked(match="nobody"))
+
+
+def test_what_an_older_fold_wrote_is_counted_and_no_difference(own_world: World) -> None:
+    """Its scores and images were right by other rules; identity, order and chain are checked all the same."""
+    database = own_world.database
+    database.execute(
+        "UPDATE events SET fold_version = %(older)s, payload = regexp_replace(payload::text,"
+        ' \'"score":."home":[0-9]+\', \'"score":{"home":7\')::json WHERE match = %(match)s AND seq <= 10',
+        {"older": FOLD_VERSION - 1, "match": HOME},
+    )
+    images = database.execute(
+        "UPDATE images SET fold_version = %(older)s, image = '{}' WHERE match = %(match)s AND seq <= 10",
+        {"older": FOLD_VERSION - 1, "match": HOME},
+    ).rowcount
+    receipt = own_world.audit(Asked())
+    assert {kind for kind in receipt.difference_counts if not kind.startswith("stream_")} == set()
+    assert {m.match: m.folded_before for m in receipt.matches} == {HOME: 10 + images, AWAY: 0}
 
 
 def test_settling_waits_for_the_log_and_says_where_it_stands(own_world: World) -> None:

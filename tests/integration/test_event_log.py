@@ -204,3 +204,26 @@ def test_saved_images_are_the_fold_of_the_log(new_writer: NewWriter, database: p
     assert [row[0] for row in images] == [7, 8, 9]
     assert images[-1][1]["score"] == {"home": 1, "away": 1}
     assert_sound(database)
+
+
+def test_an_image_of_an_older_fold_is_not_trusted(
+    new_writer: NewWriter, database: psycopg.Connection
+) -> None:
+    """Saved before an upgrade, by rules that are no more: the match is folded from its beginning."""
+    first = new_writer()
+    first.write(a_goal("g1"), a_goal("g2"), a_pass("p1"))
+    first.settle()
+    database.execute(
+        "UPDATE images SET fold_version = fold_version - 1,"
+        " image = replace(image::text, '\"home\":2', '\"home\":9')::json"
+    )
+    second = new_writer()
+    second.write(a_cancel_of(a_goal("g1")))
+    second.settle()
+    assert [(live.score.home, live.score.away) for live in log_of(database)] == [
+        (1, 0),
+        (2, 0),
+        (2, 0),
+        (1, 0),
+    ]
+    assert_sound(database)

@@ -61,6 +61,26 @@ def test_one_id_three_times_with_different_bodies_is_three_events(
     assert printed["goal_timeline"] == recording.truth["goal_timeline"]
 
 
+@pytest.mark.parametrize(
+    "disorder",
+    [(), ("--shuffle-within", "30s", "--duplicate", "3")],
+    ids=["in order", "shuffled and tripled"],
+)
+def test_what_the_file_published_last_holds(
+    whole_platform: Settings, tmp_path: Path, disorder: tuple[str, ...]
+) -> None:
+    """Goals published again as a save, with another scorer, side or minute, or taken back and given again."""
+    recording = Recording(seed=4, passes=400)
+    before = recording.truth["final_score"]
+    recording.publish_corrections()
+    file, truth = recording.write(tmp_path, also=())
+    code, printed = replay(whole_platform, file, "--oracle", str(truth), *disorder)
+    assert printed["differences"] == []
+    assert code == 0
+    assert printed["final_score"] == recording.truth["final_score"] != before
+    assert printed["dead_letters"] == {}
+
+
 def test_a_real_match_comes_to_its_oracle(real_match: RealMatch) -> None:
     printed = real_match.printed
     assert printed["differences"] == []

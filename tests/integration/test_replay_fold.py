@@ -15,6 +15,7 @@ from recovery.audit.meter import Silence
 from recovery.replay.candidate import INSTALLED, CodeUnusableError, load_code
 from recovery.replay.report import Report
 from recovery.replay.run import Wish, plan, run_replay
+from schemas.fold import FOLD_VERSION as INSTALLED_VERSION
 from schemas.fold import advance
 from schemas.image import MatchImage
 from schemas.live import Score, decode_live
@@ -36,7 +37,7 @@ from tests.fixtures.log_writer import NewWriter
 
 pytestmark = pytest.mark.integration
 
-FOLD_VERSION = 2
+FOLD_VERSION = INSTALLED_VERSION + 1
 HERE = "tests.integration.test_replay_fold"
 
 
@@ -70,7 +71,7 @@ def test_installed_fold_changes_nothing_and_leaves_nothing(world: World) -> None
     assert (report.verdict, report.counts, report.changes, report.differences) == ("same", {}, [], [])
     assert (report.rows, report.matches) == (2 * 27, 2)
     assert report.saved_images > 8
-    assert report.folds.log_versions == {1: 54}
+    assert report.folds.log_versions == {INSTALLED_VERSION: 54}
     assert side_schemas(world.database) == []
 
 

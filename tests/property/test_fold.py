@@ -1,6 +1,7 @@
 """Laws of the fold: the path does not matter, nothing raises, the image stays small."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 import msgspec
@@ -13,48 +14,37 @@ from schemas.image import (
     MAX_IMAGE_BYTES,
     REMEMBERED,
     SHOOT_OUT,
+    Incident,
     MatchImage,
     encode_image,
     goal_timeline,
 )
+from schemas.incidents import remembers
 from schemas.live import Score, decode_live, encode_live
-from schemas.raw import Action, BroadcastEvent, RawEvent, Side
+from schemas.raw import Action, BroadcastEvent, RawEvent
 from tests.event_builders import (
     KICK_OFF,
     MATCH,
     a_broadcast,
-    a_cancel_of,
-    a_change_of,
-    a_fixture,
     a_goal,
     a_pass,
 )
 from tests.event_strategies import ACTIONS, any_record, contending, contending_record
+from tests.folding import folded
 
 records_of_a_match = st.lists(contending_record, max_size=20)
 
 
-def folded(records: Iterable[RawEvent], image: MatchImage | None = None) -> MatchImage:
-    image = image or empty_image(MATCH)
-    for record in records:
-        image = advance(image, record)
-    return image
-
-
-def filled(image: MatchImage, records: Iterable[RawEvent]) -> MatchImage:
-    """The image when the next record was refused."""
-    try:
-        for record in records:
-            image = advance(image, record)
-    except ImageFullError:
-        return image
-    raise AssertionError("never full")
-
-
 def without_path(image: MatchImage) -> MatchImage:
-    """The image less what tells how its records came."""
-    corrections = tuple(sorted(image.corrections, key=lambda i: i.id))
-    return msgspec.structs.replace(image, seq=0, corrections=corrections)
+    """The image less what tells how its records came: kicks of a shoot-out keep the order of the log."""
+    incidents = image.incidents
+    if any(i.seq for i in incidents):
+        incidents = _by_id(incidents)
+    return msgspec.structs.replace(image, seq=0, incidents=incidents, corrections=_by_id(image.corrections))
+
+
+def _by_id(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
+    return tuple(sorted((msgspec.structs.replace(i, seq=0) for i in incidents), key=lambda i: i.id))
 
 
 @given(st.data(), records_of_a_match)
@@ -77,32 +67,95 @@ def test_any_order_of_fixtures_names_the_same_teams(
     assert folded(shuffled).fixture == folded(records).fixture
 
 
-@given(records_of_a_match)
-def test_score_is_what_the_highest_revision_of_each_goal_says(records: list[BroadcastEvent]) -> None:
-    """Compared with a model that keeps every record and looks at the end."""
-    unique = {(r.source_event_id, r.revision): r for r in records if r.type != "fixture"}
-    home_away: dict[bool, dict[Side, int]] = {s: {"home": 0, "away": 0} for s in (False, True)}
-    for name in {name for name, _ in unique}:
-        told = sorted(
-            (r for r in unique.values() if r.source_event_id == name and _reaches_the_image(r)),
-            key=lambda r: r.revision,
-        )
-        described = [r for r in told if r.action in ("add", "modify")]
-        if not described or told[-1].action == "cancel" or described[-1].type not in GOALS:
-            continue
-        goal = described[-1]
-        if goal.body.side is None:
-            continue
-        other: Side = "away" if goal.body.side == "home" else "home"
-        side = other if goal.type == "own_goal" else goal.body.side
-        home_away[goal.body.period == SHOOT_OUT][side] += 1
-    image = folded(unique.values())
-    assert image.score == Score(**home_away[False])
-    assert image.shoot_out == Score(**home_away[True])
+class Model:
+    """What the highest revision of each id says: every record kept, looked at only in the end."""
+
+    def __init__(self, records: Iterable[BroadcastEvent]) -> None:
+        self.told: dict[str, list[BroadcastEvent]] = {}
+        for record in sorted(records, key=lambda r: r.revision):
+            if record.type != "fixture":
+                self.told.setdefault(record.source_event_id, []).append(record)
+
+    def standing(self) -> Iterator[BroadcastEvent]:
+        """The latest description of each id that was not taken back."""
+        for told in self.told.values():
+            described = [r for r in told if r.action in ("add", "modify")]
+            if described and told[-1].action != "cancel":
+                yield described[-1]
+
+    def score(self, is_shoot_out: bool) -> Score:
+        sides: Counter[str] = Counter()
+        for goal in self.standing():
+            if goal.type in GOALS and goal.body.side and (goal.body.period == SHOOT_OUT) == is_shoot_out:
+                other = "away" if goal.body.side == "home" else "home"
+                sides[other if goal.type == "own_goal" else goal.body.side] += 1
+        return Score(sides["home"], sides["away"])
+
+    def status(self) -> str:
+        marks = [
+            (r.body.period or 0, r.type == "period_end", r.body.outcome == "full_time")
+            for r in self.standing()
+            if r.type in ("period_start", "period_end")
+        ]
+        if not marks:
+            return "scheduled"
+        _, is_end, is_full_time = max(marks)
+        return "live" if not is_end else "finished" if is_full_time else "break"
+
+    def clock(self) -> tuple[int, int]:
+        readings = ((r.body.period, r.body.clock or 0) for r in self.standing() if r.body.period)
+        return max(readings, default=(0, 0))
 
 
-def _reaches_the_image(record: BroadcastEvent) -> bool:
-    return record.type in REMEMBERED or record.action in ("modify", "cancel")
+# As the log has them: one record for each id and revision, and a clock with
+# every period. A first word of a type that does not count is not remembered,
+# so what is said after it describes the event anew.
+def _as_logged(records: Iterable[BroadcastEvent]) -> list[BroadcastEvent]:
+    whole = [
+        msgspec.structs.replace(r, body=msgspec.structs.replace(r.body, clock=r.body.clock or 0))
+        for r in records
+        if r.type != "fixture" and (remembers(r) or r.body.period)
+    ]
+    return list({(r.source_event_id, r.revision): r for r in whole}.values())
+
+
+@given(st.data(), records_of_a_match)
+@settings(max_examples=300)
+def test_the_state_is_what_the_highest_revision_of_each_id_says(
+    data: st.DataObject, drawn: list[BroadcastEvent]
+) -> None:
+    """Adds, modifies, cancels, confirms, changes of type and re-adds, in any order."""
+    records = _as_logged(drawn)
+    image = folded(data.draw(st.permutations(records)))
+    model = Model(r for r in records if _is_told(r, records))
+    assert image.score == model.score(is_shoot_out=False)
+    assert image.shoot_out == model.score(is_shoot_out=True)
+    assert image.status == model.status()
+    assert (image.period, image.clock) == model.clock()
+    assert all(min(row) >= 0 for row in image.counts.values())
+
+
+def _is_told(record: BroadcastEvent, records: Iterable[BroadcastEvent]) -> bool:
+    """Whether the image has a record: a mere first word only while nothing else is said of its id."""
+    others = (r for r in records if r.source_event_id == record.source_event_id and r is not record)
+    return remembers(record) or not any(remembers(r) for r in others)
+
+
+@given(
+    st.data(), st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(["pass", "goal"])), max_size=5)
+)
+def test_of_one_id_the_highest_revision_decides_whatever_else_was_said(
+    data: st.DataObject, said: list[tuple[Action, str]]
+) -> None:
+    """A goal that a later word makes a pass is none, and a pass that it makes a goal is one."""
+    first = a_pass("x")
+    words = [
+        a_broadcast(kind, "x", revision=n, action=action) for n, (action, kind) in enumerate(said, start=1)
+    ]
+    last = a_broadcast("goal", "x", revision=9)
+    order = data.draw(st.permutations([first, *words, last]))
+    assert folded(order).score == Score(1, 0)
+    assert folded([*order, a_broadcast("shot", "x", revision=10)]).score == Score(0, 0)
 
 
 @given(records_of_a_match)
@@ -118,7 +171,7 @@ def test_incidents_hold_each_id_once_and_only_types_that_count(records: list[Bro
     image = folded(records)
     names = [i.id for i in (*image.incidents, *image.corrections)]
     assert len(names) == len(set(names))
-    assert set(names) == {r.source_event_id for r in records if r.type != "fixture" and _reaches_the_image(r)}
+    assert set(names) == {r.source_event_id for r in records if r.type != "fixture" and remembers(r)}
     assert {i.type for i in image.incidents} <= REMEMBERED
     assert not {i.type for i in image.corrections} & REMEMBERED
 
@@ -161,94 +214,6 @@ def test_the_fold_raises_nothing_but_that_the_image_is_full(records: list[RawEve
         except ImageFullError as error:
             assert error.size > 0
     assert len(encode_image(image)) < MAX_IMAGE_BYTES
-
-
-# The costliest character: six bytes in JSON.
-WIDE = "\x01"
-
-
-@given(
-    letter=st.sampled_from(["a", "ñ", "😀", WIDE]),
-    length=st.integers(1, 120),
-    kinds=st.sampled_from([("goal",), ("shot",), ("goal", "shot"), ("var", "pass", "yellow_card")]),
-    action=st.sampled_from(ACTIONS),
-    everything=st.booleans(),
-)
-@settings(max_examples=12)
-def test_image_of_any_match_stays_below_its_bound(
-    letter: str, length: int, kinds: tuple[str, ...], action: Action, everything: bool
-) -> None:
-    """Endless incidents, endless corrections, long names: refused or forgotten, never a bigger image."""
-    text = letter * length if everything else ""
-    names = a_fixture(home=letter * 120, away=letter * 120, competition=letter * 120, kick_off=KICK_OFF)
-    image = folded([names], empty_image(letter * 128))
-    refused = 0
-    for n in range(1_200):
-        number = str(n)
-        record = a_broadcast(
-            kinds[n % len(kinds)],
-            (letter * length)[: 128 - len(number)] + number,
-            revision=2**53 - 1,
-            action=action,
-            player=text,
-            other_player=text,
-            outcome=text[:64],
-            reason=text,
-            insert_before=text or None,
-        )
-        try:
-            image = advance(image, record)
-        except ImageFullError:
-            refused += 1
-        if n % 10 == 0:
-            assert len(encode_image(image)) < MAX_IMAGE_BYTES
-    assert bool(refused) == (not REMEMBERED.isdisjoint(kinds))
-
-
-def test_the_fullest_image_stays_below_its_bound() -> None:
-    """Every part at its own limit at once: incidents, corrections, names, counts."""
-    image = folded(
-        [a_fixture(WIDE * 128, home=WIDE * 120, away=WIDE * 120, competition=WIDE * 120, kick_off=KICK_OFF)],
-        empty_image(WIDE * 128),
-    )
-    texts = dict.fromkeys(("player", "other_player", "reason"), WIDE * 120)
-    image = filled(image, (a_goal(WIDE * 124 + f"{n:04}") for n in range(1_000)))
-    larger = [a_change_of(a_goal(i.id, insert_before=WIDE * 128), **texts) for i in image.incidents]
-    image = filled(image, larger)
-    for n in range(200):
-        image = advance(image, a_cancel_of(a_pass(WIDE * 123 + f"p{n:04}"), WIDE * 120))
-    for n in range(100):
-        kind = f"{n:02}".rjust(32, "x")
-        image = advance(image, a_broadcast(kind, f"{n}"))
-    grown = dict.fromkeys(image.counts, (10**15, -(10**15), 10**15))
-    image = msgspec.structs.replace(image, seq=2**31, counts=grown)
-    assert len(grown) == 65
-    assert MAX_IMAGE_BYTES * 0.85 < len(encode_image(image)) < MAX_IMAGE_BYTES
-
-
-def test_what_counts_can_be_cancelled_in_a_full_match() -> None:
-    """New ids are refused before the bound is reached, so a correction still fits."""
-    image = empty_image(MATCH)
-    image = filled(image, (a_goal(f"goal-{n}", clock=n) for n in range(5_000)))
-    goals = image.score.home
-    for n in range(10):
-        image = advance(image, a_cancel_of(a_goal(f"goal-{n}")))
-    assert image.score == Score(goals - 10, 0)
-
-
-@given(st.integers(65, 200))
-@settings(max_examples=10)
-def test_a_flood_of_corrections_forgets_the_oldest_only(count: int) -> None:
-    """Corrections of passes never crowd out what counts, nor the latest corrections."""
-    goal = a_goal()
-    image = folded([goal])
-    for n in range(count):
-        change = msgspec.structs.replace(a_pass(f"pass-{n}"), action="modify", revision=1)
-        image = advance(image, change)
-    kept = [i.id for i in image.corrections]
-    assert kept == [f"pass-{n}" for n in range(count - len(kept), count)]
-    assert len(kept) >= 32
-    assert image.score == Score(1, 0)
 
 
 @given(st.integers(0, 30), st.timedeltas(timedelta(0), timedelta(days=1)))

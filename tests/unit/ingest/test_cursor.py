@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ingest.cursor import CursorFile, DamagedCursorError, Place, place_in
+from ingest.publications import Published, SavedMatch
 
 URL = "http://feed.example/matches?key=secret"
 
@@ -42,6 +43,19 @@ def test_a_crash_before_the_rename_leaves_the_old_place(tmp_path: Path) -> None:
     assert cursor.load() == Place("1")
     cursor.save(Place("2"))
     assert cursor.load() == Place("2")
+
+
+def test_what_was_published_is_found_again_and_a_flipped_bit_in_it_is_seen(tmp_path: Path) -> None:
+    """A version that is not the right one would be a wrong score: rather the beginning."""
+    cursor = a_cursor(tmp_path)
+    place = Place("1", published=Published({"m": SavedMatch(bytes(range(36)), 3)}))
+    cursor.save(place)
+    assert cursor.load() == place
+    content = cursor.path.read_bytes()
+    cursor.path.write_bytes(content.replace(b"AAEC", b"AAED"))
+    with pytest.raises(DamagedCursorError):
+        cursor.load()
+    assert place_in(cursor) == Place()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'{"cursor": 5}', b"[" * 100_000])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ingest.publications import Publications, Published
 from ingest.vendors import VendorFormatError, mapper
 from ingest.vendors.statsbomb import Mapper
 from schemas.fold import advance, empty_image
@@ -211,14 +212,75 @@ def test_a_line_up_names_its_team() -> None:
     assert (away.home, away.away) == ("", "Costa Verde")
 
 
+GOAL = {"type": {"name": "Shot"}, "pass": None, "shot": {"outcome": {"name": "Goal"}}, "minute": 12}
+SAVED = {**GOAL, "shot": {"outcome": {"name": "Saved"}}}
+
+
 def test_one_id_three_times_with_different_bodies_is_three_revisions() -> None:
     """The vendor counts no revisions; what it said first must not swallow what it says next."""
     one = a_mapper()
     lines = [a_line(), a_line(player={"id": 9, "name": "Another"}), a_line(duration=1.5)]
     events = [one.map(line) for line in lines]
     assert len({event.source_event_id for event in events}) == 1
-    assert len({event.revision for event in events}) == 3
-    assert all(0 <= event.revision < 2**40 <= MAX_REVISION for event in events)
+    assert [event.revision for event in events] == [0, 2**40 + 1, 2**40 + 2]
+    assert [event.action for event in events] == ["add", "modify", "modify"]
+    assert all(event.revision <= MAX_REVISION for event in events)
+
+
+@pytest.mark.parametrize(
+    ("later", "score", "player"),
+    [
+        (SAVED, (0, 0), ""),
+        ({**GOAL, "player": {"name": "Åsa Berg"}}, (1, 0), "Åsa Berg"),
+        ({**GOAL, "team": {"name": "Costa Verde"}}, (0, 1), "Søren Haugen"),
+        ({**GOAL, "minute": 71, "period": 2}, (1, 0), "Søren Haugen"),
+    ],
+    ids=["no goal", "other scorer", "other side", "other minute"],
+)
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_published_last_holds(
+    later: dict[str, Any], score: tuple[int, int], player: str, seed: int
+) -> None:
+    """Whatever both say, and in whatever order they reach the log."""
+    one = a_mapper()
+    events = [one.map(a_line(**fields, duration=seed)) for fields in (GOAL, later)]
+    for order in (events, events[::-1]):
+        image = empty_image("m")
+        for event in order:
+            image = advance(image, event)
+        assert (image.score.home, image.score.away) == score
+        assert "".join(i.player for i in image.incidents) == player
+    back = [*events, one.map(a_line(**GOAL, duration=seed))]
+    image = empty_image("m")
+    for event in back:
+        image = advance(image, event)
+    assert (image.score.home, image.score.away, image.incidents[0].player) == (1, 0, "Søren Haugen")
+
+
+def test_a_line_that_names_its_version_needs_no_order() -> None:
+    """Who serves a recording in disorder knows the order that it had."""
+    numbered = [a_line(**GOAL, _published=0), a_line(**SAVED, _published=1)]
+    in_order = [Mapper("m").map(line) for line in numbered]
+    assert [Mapper("m").map(line) for line in reversed(numbered)] == in_order[::-1]
+    one = Mapper("m")
+    assert [one.map(a_line(**GOAL)), one.map(a_line(**SAVED))] == in_order
+
+
+def test_a_line_that_is_no_record_is_no_version() -> None:
+    one = a_mapper()
+    with pytest.raises(VendorFormatError):
+        one.map(a_line(minute=-1))
+    event = one.map(a_line())
+    assert (event.revision, event.action) == (0, "add")
+
+
+def test_a_feed_read_by_a_former_code_keeps_its_first_words() -> None:
+    """Their revisions were hashes; every correction is above them."""
+    publications = Publications(Published(began_hashed=True))
+    one = Mapper("m", publications)
+    first, correction = one.map(a_line(**GOAL)), one.map(a_line(**SAVED))
+    assert (first.revision, first.action) == (917_504_746_367, "add")
+    assert correction.revision > 2**40
 
 
 def test_the_same_said_again_is_the_same_revision() -> None:
@@ -256,6 +318,7 @@ def test_the_same_said_again_is_the_same_revision() -> None:
         (a_line(foul_committed={"card": {"id": 1, "name": "Green Card"}}, **{"pass": None}), "card"),
         (a_line(player={"id": 1, "name": "nul\0"}), "forbidden_character"),
         (a_line(id="x" * 200), "invalid_record"),
+        (a_line(_published=-1), "_published"),
     ],
 )
 def test_a_line_that_is_none_says_what_is_wrong(line: bytes, field: str) -> None:

@@ -5,7 +5,15 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from schemas.fold import advance, display_minute, empty_image, fold, minute_of
+from schemas.fold import (
+    ImageFullError,
+    advance,
+    advance_logged,
+    display_minute,
+    empty_image,
+    fold,
+    minute_of,
+)
 from schemas.image import Incident, MatchImage, goal_timeline
 from schemas.live import Score
 from schemas.raw import RawEvent
@@ -114,6 +122,23 @@ def test_a_goal_becomes_a_shot_and_a_shot_a_goal() -> None:
     assert (again.score, again.corrections) == (Score(1, 0), ())
 
 
+def test_an_add_of_a_higher_revision_corrects_like_a_modify() -> None:
+    """Not every source says `modify`; what it said last holds, whatever type that has."""
+    shot = a_broadcast("shot", "goal-1", revision=1)
+    for order in ((a_goal(), shot), (shot, a_goal())):
+        image = after(*order)
+        assert (image.score, image.incidents) == (Score(0, 0), ())
+    again = a_goal(revision=2, side="away")
+    assert after(a_goal(), shot, again).score == after(again, shot, a_goal()).score == Score(0, 1)
+    assert after(a_broadcast("shot", "x"), a_goal("x", revision=1)).score == Score(1, 0)
+
+
+def test_a_confirm_that_names_another_type_gives_a_goal_back() -> None:
+    confirm = msgspec.structs.replace(a_confirm_of(a_cancel_of(a_goal())), type="shot")
+    assert after(a_goal(), a_cancel_of(a_goal()), confirm).score == Score(1, 0)
+    assert after(confirm, a_cancel_of(a_goal()), a_goal()).score == Score(1, 0)
+
+
 def test_a_shoot_out_has_a_score_of_its_own() -> None:
     image = after(a_goal("1"), a_goal("2", period=5), a_goal("3", period=5, side="away"))
     assert (image.score, image.shoot_out) == (Score(1, 0), Score(1, 1))
@@ -145,6 +170,18 @@ def test_incidents_stand_in_the_order_of_the_match_clock() -> None:
         a_substitution("z"),
     )
     assert order_of(image) == ["a", "z", "b", "c"]
+
+
+def test_kicks_of_a_shoot_out_keep_the_order_of_the_log_while_the_clock_stands() -> None:
+    kicks = [
+        a_goal("z", period=5, clock=7200),
+        a_broadcast("penalty_missed", "m", period=5, clock=7200, side="away"),
+        a_goal("a", period=5, clock=7200),
+    ]
+    assert order_of(after(*kicks)) == ["z", "m", "a"]
+    corrected = a_change_of(kicks[0], player="Robert")
+    assert order_of(after(*kicks, corrected, a_goal("b", period=5, clock=7200))) == ["z", "m", "a", "b"]
+    assert order_of(after(*kicks, a_change_of(kicks[0], period=2, clock=5000))) == ["z", "m", "a"]
 
 
 def test_insert_before_goes_in_front_of_what_it_names() -> None:
@@ -207,6 +244,33 @@ def test_clock_never_runs_backwards() -> None:
     assert after(a_pass("1", clock=2800), a_pass("2", period=2, clock=2700)).clock == 2700
 
 
+@pytest.mark.parametrize("kind", ["pass", "goal", "period_start"])
+def test_a_reading_that_was_corrected_or_taken_back_no_longer_counts(kind: str) -> None:
+    """The clock is the furthest reading that stands, in whatever order that was said."""
+    before, wrong = a_pass("before", clock=60), a_broadcast(kind, "x", period=4, clock=7100)
+    corrected = a_change_of(wrong, period=1, clock=71)
+    cancelled = a_cancel_of(wrong)
+    for records, reading in (
+        ((before, wrong), (4, 7100)),
+        ((before, wrong, corrected), (1, 71)),
+        ((corrected, wrong, before), (1, 71)),
+        ((before, wrong, cancelled), (1, 60)),
+        ((cancelled, before, wrong), (1, 60)),
+        ((wrong, cancelled, a_change_of(cancelled, period=1, clock=90), before), (1, 90)),
+    ):
+        image = after(*records)
+        assert (image.period, image.clock) == reading
+
+
+def test_a_match_whose_readings_were_all_corrected_goes_on_by_its_clock() -> None:
+    """Somebody keyed the wrong period for minutes: more readings than are kept."""
+    wrong = [a_pass(f"w{n}", period=4, clock=7000 + n) for n in range(30)]
+    right = [a_change_of(w, period=1, clock=600 + n) for n, w in enumerate(wrong)]
+    image = after(a_pass("p", clock=590), *wrong, *right)
+    assert (image.period, image.clock) == (1, 629)
+    assert after(*wrong, *right, a_pass("q", clock=700)).clock == 700
+
+
 # Fixture
 
 
@@ -234,6 +298,30 @@ def test_other_types_are_counted_by_side() -> None:
 def test_a_cancelled_pass_is_counted_off() -> None:
     assert after(a_pass(), a_cancel_of(a_pass())).counts == {"pass": (0, 0, 0)}
     assert after(a_cancel_of(a_pass()), a_pass()).counts == {"pass": (0, 0, 0)}
+
+
+def test_a_second_cancel_takes_nothing_off() -> None:
+    one = a_cancel_of(a_pass())
+    two = a_cancel_of(one)
+    for order in ((a_pass(), one, two), (two, a_pass(), one), (one, two, a_pass())):
+        assert after(*order, a_pass("other")).counts == {"pass": (1, 0, 0)}
+    assert after(a_pass(), one, a_confirm_of(one)).counts == {"pass": (1, 0, 0)}
+
+
+def test_a_cancel_without_its_side_takes_no_count_below_nought() -> None:
+    """Whose pass it was is not remembered: it waits for one of neither side."""
+    cancel = a_cancel_of(a_pass(side=None))
+    image = after(a_pass(), cancel)
+    assert (image.counts, image.owed) == ({"pass": (1, 0, 0)}, {"pass": (0, 0, 1)})
+    image = after(a_pass(), cancel, a_pass("of-neither", side=None))
+    assert (image.counts, image.owed) == ({"pass": (1, 0, 0)}, {})
+
+
+def test_a_goal_that_becomes_a_shot_is_counted_as_one() -> None:
+    shot = a_change_of(a_goal(), "shot")
+    for order in ((a_goal(), shot), (shot, a_goal())):
+        assert after(*order).counts == {"shot": (1, 0, 0)}
+    assert after(a_goal(), shot, a_change_of(shot, "goal")).counts == {"shot": (0, 0, 0)}
 
 
 def test_derived_records_are_not_counted() -> None:
@@ -265,6 +353,17 @@ def test_the_image_before_is_untouched() -> None:
     advance(before, a_pass("2"))
     advance(before, a_cancel_of(a_goal()))
     assert before == kept
+
+
+def test_a_record_of_the_log_that_finds_no_room_moves_the_seq_alone() -> None:
+    """An older fold had other bounds: what it accepted is in the log and cannot be refused."""
+    image = empty_image(MATCH)
+    with pytest.raises(ImageFullError):
+        for n in range(1_000):
+            image = advance(image, a_goal(f"goal-{n}"))
+    one_more = a_goal("one-more")
+    assert advance_logged(image, one_more) == msgspec.structs.replace(image, seq=image.seq + 1)
+    assert advance_logged(image, a_pass()) == advance(image, a_pass())
 
 
 @pytest.mark.parametrize(

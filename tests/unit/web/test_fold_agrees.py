@@ -10,11 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.fold import ImageFullError, advance, display_minute, empty_image
+from schemas.fold import ImageFullError, advance, advance_logged, display_minute, empty_image
 from schemas.image import MatchImage, decode_image, encode_image, goal_timeline
-from schemas.raw import RawEvent
+from schemas.raw import RawEvent, Side
 from settings import ROOT
-from tests.event_builders import MATCH, a_broadcast, a_cancel_of, a_change_of, a_fixture, a_goal, a_pass
+from tests.event_builders import (
+    MATCH,
+    Told,
+    a_broadcast,
+    a_cancel_of,
+    a_change_of,
+    a_fixture,
+    a_goal,
+    a_pass,
+    a_substitution,
+    a_var_review,
+)
 from tests.event_strategies import any_record, contending_record
 from tests.unit.web.node import node_argv
 
@@ -107,6 +118,36 @@ def test_page_forgets_the_same_corrections(page: PageFold) -> None:
     short = [a_cancel_of(a_pass(f"pass-{n}")) for n in range(70)]
     long = [a_cancel_of(a_pass(f"{n}" + 'ö"\n🏟\u0001' * 20), reason="\u0002é" * 50) for n in range(70)]
     assert_page_agrees(page, [*short, *long[:3], *short[:9], *long])
+
+
+def test_page_gives_up_the_same_texts_and_incidents_of_a_full_match(page: PageFold) -> None:
+    """Names of the rest first, then the rest itself, for goals and reviews that come later."""
+    names = Told(player="Maximiliano Hernández " * 2, other_player='Sebastião "Zé" \u0001' * 2)
+    rest = [a_substitution(f"substitution-{n * 7 % 200:04}", **names) for n in range(200)]
+    goals = [a_goal(f"goal-{n:03}", clock=n, player="N" * 100, insert_before=f"goal-{n + 1:03}") for n in range(60)]
+    reviews = [a_var_review(f"review-{n:03}", reason="R" * 100) for n in range(40)]
+    assert_page_agrees(page, [*rest, *goals, *reviews, *(a_cancel_of(r, "W" * 110) for r in rest[:90])])
+
+
+def test_page_takes_what_an_older_fold_accepted(page: PageFold) -> None:
+    """What finds no room in an image moves its seq alone, here as there."""
+    image = empty_image(MATCH)
+    records = [a_goal(f"goal-{n:03}") for n in range(200)]
+    for record in records:
+        image = advance_logged(image, record)
+    assert image.score.home < 200 == image.seq
+    assert page.fold(records)[0] == image
+
+
+def test_page_counts_cancels_like_the_log(page: PageFold) -> None:
+    """Twice, without a side, before what they cancel, beyond the types that are counted apart."""
+    sides: tuple[Side | None, ...] = ("home", "away", None, "home")
+    passes = [a_pass(f"p{n}", side=side) for n, side in enumerate(sides)]
+    once = [a_cancel_of(p) for p in passes]
+    sideless = [a_cancel_of(a_broadcast(f"kind_{n:02}", f"k{n}", side=None)) for n in range(70)]
+    kinds = [a_broadcast(f"kind_{n:02}", f"k{n}") for n in range(70)]
+    twice = [a_cancel_of(c) for c in once]
+    assert_page_agrees(page, [*once, *passes, *twice, *sideless, *kinds, a_pass("x"), *once])
 
 
 def test_page_orders_ids_by_code_point(page: PageFold) -> None:

@@ -3,9 +3,22 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from local.replay.recording import Due, lines_of, schedule
+import msgspec
+import pytest
+
+from ingest.vendors.statsbomb import Mapper
+from local.replay.delivered import Expected
+from local.replay.oracle import differences
+from local.replay.outcome import outcome_of
+from local.replay.recording import Due, lines_of, numbered, schedule
+from schemas.fold import advance, empty_image
+from schemas.identity import key_of
+from schemas.live import LiveEvent, Score
+from schemas.raw import RawEvent
+from tests.recordings import NO_RECORDS, Recording
 
 KICK_OFF = datetime(2024, 3, 16, 20, 0, tzinfo=UTC)
 
@@ -96,6 +109,52 @@ def test_without_shuffling_the_first_copy_keeps_its_place() -> None:
 def test_the_same_seed_sends_the_same() -> None:
     lines = [a_line(number, number) for number in range(50)]
     assert sent(lines, None, 30.0, 3) == sent(lines, None, 30.0, 3)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_stands_last_in_a_file_holds_in_whatever_order_it_is_sent(seed: int) -> None:
+    """Goals published again as a save, with another scorer, side or minute, or taken back and given again."""
+    recording = Recording(seed=4, passes=400)
+    recording.publish_corrections()
+    lines = numbered(recording.lines, "m")
+    due = schedule(lines, None, timedelta(minutes=seed), 3, random.Random(seed))
+    feed = Mapper("m")
+    events = {(e.source_event_id, e.revision): e for e in (feed.map(each.line) for each in due)}
+    assert len(events) == len(lines)
+    expected = Expected.of(lines, Mapper("m"))
+    assert expected.keys == {key_of(event) for event in events.values()}
+    got = msgspec.to_builtins(outcome_of(delivered(events.values())))
+    assert differences(recording.truth, got, {}) == []
+    assert differences(recording.truth, msgspec.to_builtins(expected.outcome), {}) == []
+    image = empty_image("m")
+    for event in events.values():
+        image = advance(image, event)
+    assert [image.score.home, image.score.away] == list(recording.truth["final_score"].values())
+
+
+def test_only_what_a_file_says_in_several_versions_is_numbered() -> None:
+    recording = Recording(seed=4, passes=400)
+    assert numbered(recording.lines, "m") == recording.lines
+    assert numbered([*NO_RECORDS, *NO_RECORDS], "m") == [*NO_RECORDS, *NO_RECORDS]
+    recording.publish_corrections()
+    changed = [line for line in numbered(recording.lines, "m") if line.startswith(b'{"_published":')]
+    assert len(changed) == 5 + 6
+
+
+def delivered(events: Iterable[RawEvent]) -> list[LiveEvent]:
+    return [
+        LiveEvent(
+            event_id=key_of(event).hex(),
+            seq=seq,
+            appended_at=KICK_OFF,
+            score=Score(),
+            minute="",
+            importance=0,
+            language="und",
+            event=event,
+        )
+        for seq, event in enumerate(events, 1)
+    ]
 
 
 def test_empty_lines_are_none() -> None:
