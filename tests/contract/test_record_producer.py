@@ -77,7 +77,7 @@ async def test_a_partition_that_does_not_exist_is_told_at_once(kafka: KafkaMocke
 async def test_a_record_that_its_topic_refuses_is_named_and_the_others_get_through(
     kafka: KafkaMocked, mock_kafka: MockKafka
 ) -> None:
-    """A batch is refused as a whole: each of its records is then sent alone, and only the guilty one is told."""
+    """A batch is refused as a whole: each record is then sent alone, and only the guilty one is told."""
     await kafka.send([a_record(b"0")])
     mock_kafka.refuse_next_records([KafkaError.MSG_SIZE_TOO_LARGE, 0, KafkaError.MSG_SIZE_TOO_LARGE])
     assert await kafka.producer.send([a_record(b"1"), a_record(b"2"), a_record(b"3")]) == [1]
