@@ -74,8 +74,10 @@ def look_at_ends(
 def _read(consumer: Consumer, partitions: list[Partition], within: timedelta) -> LastRecords:
     deadline = time.monotonic() + within.total_seconds()
     last: list[TopicPartition] = []
-    found = LastRecords({}, {})
+    found = LastRecords({}, _without_leader(consumer, partitions, within))
     for partition in partitions:
+        if partition in found.unreadable:
+            continue  # asked all the same, each would use up its second
         left = deadline - time.monotonic()
         if left <= 0:
             raise TopicsUnreadableError(f"no answer about {partition.topic} within {within}")
@@ -103,6 +105,21 @@ def _read(consumer: Consumer, partitions: list[Partition], within: timedelta) ->
             # An end without a record: the last offset holds none that can be read.
             unread.discard(partition)
     return found
+
+
+def _without_leader(
+    consumer: Consumer, partitions: list[Partition], within: timedelta
+) -> dict[Partition, str]:
+    """The partitions that are not there, or that nobody leads."""
+    topics = consumer.list_topics(timeout=within.total_seconds()).topics
+    leaders = {
+        Partition(name, number): partition.leader
+        for name, topic in topics.items()
+        for number, partition in topic.partitions.items()
+    }
+    return {
+        each: f"{each.topic}[{each.number}] has no leader" for each in partitions if leaders.get(each, -1) < 0
+    }
 
 
 def _is_end(message: Message) -> bool:
