@@ -9,6 +9,7 @@ from pkgutil import iter_modules
 from typing import Protocol
 
 from schemas.raw import RawEvent
+from schemas.validation import ReadRecord
 
 OURS = "touchline"  # records as ours, each naming its match
 
@@ -35,8 +36,8 @@ class Mapper(Protocol):
 
     def __init__(self, match: str) -> None: ...
 
-    def map(self, line: bytes) -> RawEvent:
-        """The record that a line stands for; raise VendorFormatError, nothing else."""
+    def map(self, line: bytes) -> RawEvent | ReadRecord:
+        """The record that a line stands for, or is; raise VendorFormatError, nothing else."""
         ...
 
 

@@ -13,6 +13,7 @@ from local.replay.fan import Fan
 from schemas.identity import key_of
 from schemas.live import LiveEvent, decode_live
 from schemas.partitioning import partition_of
+from schemas.validation import ReadRecord
 from settings import Settings
 from storage.match_report import Letter, MatchHead, MatchReport
 from storage.streams import Streams, StreamsUnavailableError, stream_name
@@ -44,9 +45,11 @@ class Expected(NamedTuple):
         refused: dict[bytes, None] = {}
         for line in lines:
             try:
-                keys.add(key_of(mapper.map(line)))
+                mapped = mapper.map(line)
             except VendorFormatError:
                 refused[line] = None
+            else:
+                keys.add(key_of(mapped.event if isinstance(mapped, ReadRecord) else mapped))
         return cls(frozenset(keys), tuple(refused))
 
 
