@@ -8,7 +8,7 @@ from schemas.control import CONTROL_TOPIC, parse_control
 from schemas.letters import DeadLetter, Origin
 from schemas.partitioning import partition_of
 from schemas.raw import KIND_OF_TOPIC, RAW_TOPICS, RawEvent, source_of
-from schemas.validation import Rejection, parse
+from schemas.validation import Rejection, read
 
 
 def decoder(partitions: int) -> Callable[[RawBatch], EventBatch]:
@@ -27,21 +27,22 @@ def decode_batch(batch: RawBatch, partitions: int) -> EventBatch:
     at_home: set[str] = set()  # matches found to belong here: checked once a batch, not once a record
     entries: list[Entry] = []
     for offset, key, value in batch.records:
-        parsed = parse(value)
-        if not isinstance(parsed, Rejection):
-            if type(parsed) is kind and parsed.match in at_home:
+        found = read(value)
+        if not isinstance(found, Rejection):
+            event = found.event
+            if type(event) is kind and event.match in at_home:
                 refusal = None
-            elif (refusal := _misplaced(parsed, topic, partition, partitions)) is None:
-                at_home.add(parsed.match)
+            elif (refusal := _misplaced(event, topic, partition, partitions)) is None:
+                at_home.add(event.match)
             if refusal is None:
-                entries.append(event_of(parsed, offset, value or b""))
+                entries.append(event_of(found, offset, value or b""))
                 continue
-            parsed = refusal
+            found = refusal
         origin = Origin(topic, partition, offset)
         if topic == CONTROL_TOPIC and (control := control_of(value, origin, partitions)) is not None:
             entries.append(control)
             continue
-        entries.append(DeadLetter(parsed.reason, parsed.detail, origin, key, value or b"", parsed.match))
+        entries.append(DeadLetter(found.reason, found.detail, origin, key, value or b"", found.match))
     return EventBatch(topic, partition, entries, batch.records[-1][0] + 1)
 
 

@@ -29,7 +29,7 @@ from ingest.tally import Tally
 from resilience.rate_limit import TokenBucket
 from schemas.letters import OVERSIZED, WRONG_TOPIC
 from schemas.raw import source_of
-from schemas.validation import Rejection, parse
+from schemas.validation import Rejection, read
 
 SOURCE = "sensors"
 # About 2 ms of work: others get their turn in between.
@@ -134,17 +134,17 @@ class SensorPush:
         return found
 
     def _put(self, line: Line, accepted_at: datetime, found: Sorted) -> None:
-        parsed = parse(line.value)
-        if isinstance(parsed, Rejection):
-            found.refused.append(refusal_of(parsed, line.number))
-        elif source_of(parsed) != SOURCE:
-            reason = f"{source_of(parsed)!r} is not taken here, only {SOURCE!r}"
+        reading = read(line.value)
+        if isinstance(reading, Rejection):
+            found.refused.append(refusal_of(reading, line.number))
+        elif source_of(reading.event) != SOURCE:
+            reason = f"{source_of(reading.event)!r} is not taken here, only {SOURCE!r}"
             found.refused.append(Refusal(line.number, "source", reason, WRONG_TOPIC))
         else:
-            record = stamped(parsed, accepted_at, self._shards)
+            record = stamped(reading, accepted_at, self._shards)
             found.good.append(record)
             found.lines[id(record)] = line.number
-            if always_passes(parsed):
+            if always_passes(reading.event):
                 found.unlimited.append(record)
 
     async def _deliver(self, records: list[Outgoing]) -> Sequence[int]:

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
 from ingest.vendors import Mapper, VendorFormatError
+from schemas import record_form
 from schemas.partitioning import partition_of
-from schemas.raw import TOPIC_OF_SOURCE, RawEvent, source_of
-from schemas.validation import Rejection, parse
+from schemas.raw import TOPIC_OF_SOURCE, source_of
+from schemas.validation import ReadRecord, Rejection, parse, read
 
 # Half of what a topic takes (1 MB). Beyond the largest record by far, so a line
 # that is cut here is a dead letter `oversized` all the same.
@@ -46,9 +46,10 @@ class FeedRecords(NamedTuple):
     surprises: list[Exception]  # what a mapper raised though it must not
 
 
-def stamped(event: RawEvent, accepted_at: datetime, shards: int) -> Outgoing:
-    """Address a good record by its match, with our stamp."""
-    value = _encode(replace(event, ingested_at=accepted_at))
+def stamped(found: ReadRecord, accepted_at: datetime, shards: int) -> Outgoing:
+    """Address a good record by its match, with our stamp behind all that the source said."""
+    event = found.event
+    value = record_form.stamped(found.said, accepted_at)
     topic = TOPIC_OF_SOURCE[source_of(event)]
     return Outgoing(topic, partition_of(event.match, shards), event.match.encode(), value)
 
@@ -96,10 +97,10 @@ def from_feed(
 
 
 def _good(line: bytes, mapper: Mapper, source: str, accepted_at: datetime, shards: int) -> Outgoing | None:
-    event = mapper.map(line)
-    if source_of(event) != source:
-        return None
-    record = stamped(event, accepted_at, shards)
+    mapped = mapper.map(line)
     # A mapper builds records without the checks of the decoder, and what it
-    # built must pass where it is read.
-    return None if isinstance(parse(record.value), Rejection) else record
+    # built must pass where it is read. Ours has read it, unknown fields included.
+    found = mapped if isinstance(mapped, ReadRecord) else read(_encode(mapped))
+    if isinstance(found, Rejection) or source_of(found.event) != source:
+        return None
+    return stamped(found, accepted_at, shards)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.control import ControlRecord
-from schemas.identity import encode_record, hash_record, key_of
+from schemas.identity import hash_said, key_of
 from schemas.letters import DeadLetter, Origin
 from schemas.raw import RawEvent
+from schemas.validation import ReadRecord
 
 
 class RawBatch(NamedTuple):
@@ -32,7 +33,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     offset: int
     value: bytes  # as read, for the dead letter that it may still become
     occurred_at: float  # raw.occurred_at in seconds since 1970, worked out once
-    record: bytes  # schemas.identity.encode_record, which the live event contains
+    record: bytes  # in its one form (schemas.record_form), which the live event contains
     importance: int = 0
     language: str = "und"
 
@@ -70,8 +71,8 @@ def offset_of(entry: Entry) -> int:
     return entry.offset if isinstance(entry, Event) else entry.origin.offset
 
 
-def event_of(raw: RawEvent, offset: int, value: bytes) -> Event:
+def event_of(read: ReadRecord, offset: int, value: bytes) -> Event:
     """A record with its identity; `offset` and `value` as read."""
-    record = encode_record(raw)
+    raw = read.event
     happened = raw.occurred_at.timestamp()
-    return Event(key_of(raw), hash_record(record), raw, offset, value, happened, record)
+    return Event(key_of(raw), hash_said(read.said), raw, offset, value, happened, read.record)

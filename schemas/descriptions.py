@@ -69,7 +69,7 @@ FIELDS = {
     "DerivedBody.series": "What it is: `translation/de`, `possession`.",
     "DerivedBody.values": "Numbers by name.",
     # the live event
-    "LiveEvent.v": "Version of this shape.",
+    "LiveEvent.v": "2: `event` is all that the source said. 1, in older logs: only what was known then.",
     "LiveEvent.event_id": (
         "Identity of the event in hexadecimal, 32 characters: the same wherever it is shown."
     ),
@@ -81,7 +81,10 @@ FIELDS = {
     "LiveEvent.minute": "The minute as broadcasters write it (`18'`, `45+2'`); empty without a clock.",
     "LiveEvent.importance": "0 (a reading) to 9 (a goal).",
     "LiveEvent.language": "Language of its text; `und` when unknown.",
-    "LiveEvent.event": "What the source said, field by field.",
+    "LiveEvent.event": (
+        "All that the source said, in one spelling: also fields that this schema does not name, so ignore"
+        " what you do not know. Fields that were null are left out."
+    ),
     "Score.home": "Goals of the home team.",
     "Score.away": "Goals of the away team.",
     # the image

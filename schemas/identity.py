@@ -5,9 +5,8 @@ Pure. The digests are stored, so changing any of them is a migration.
 
 from hashlib import blake2b
 
-import msgspec
-
-from schemas.raw import DerivedRecord, RawEvent, source_of
+from schemas.raw import RawEvent, source_of
+from schemas.record_form import form_of_ours
 
 KEY_BYTES = 16
 BODY_HASH_BYTES = 8
@@ -17,11 +16,6 @@ ZERO_CHAIN = bytes(CHAIN_BYTES)
 # Matches whose prefix is remembered: far above what one lane ever holds.
 _PREFIXES_KEPT = 50_000
 _prefixes: dict[str, bytes] = {}
-
-_encode = msgspec.json.Encoder().encode
-# Sorted keys: the values of a derived record come in any order. Costs twice as much.
-_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
-_OURS = b',"ingested_at":'  # the last field of a record
 
 
 def match_prefix(match: str) -> bytes:
@@ -50,22 +44,14 @@ def key_of(event: RawEvent) -> bytes:
     return event_key(event.match, source_of(event), event.source_event_id, event.revision)
 
 
-def encode_record(event: RawEvent) -> bytes:
-    """A record as we write it: the same bytes whatever its order or spacing on the wire."""
-    return (_encode_sorted if type(event) is DerivedRecord else _encode)(event)
-
-
-def hash_record(record: bytes) -> bytes:
-    """8 bytes over all that the source said, from what `encode_record` gave.
-
-    `ingested_at` is ours and no part of it: a repeat is accepted at another time.
-    """
-    return blake2b(record[: record.rindex(_OURS)], digest_size=BODY_HASH_BYTES).digest()
+def hash_said(said: bytes) -> bytes:
+    """8 bytes over all that the source said: a form of schemas.record_form, without our stamp."""
+    return blake2b(said, digest_size=BODY_HASH_BYTES).digest()
 
 
 def body_hash(event: RawEvent) -> bytes:
-    """`hash_record` of a record that is not encoded yet."""
-    return hash_record(encode_record(event))
+    """`hash_said` of a record that was made here; one that was read is hashed by its own form."""
+    return hash_said(form_of_ours(event))
 
 
 def next_chain(chain: bytes, key: bytes, body: bytes) -> bytes:

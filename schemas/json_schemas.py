@@ -31,7 +31,8 @@ _DOCUMENTS: dict[str, tuple[Any, str, str]] = {
         "What a source says. One JSON object per record: pushed over HTTP, or the value of a record on "
         "`sensor-events`, `broadcast-events`, `social-events` or `derived-events`, with the match as its "
         "key. Identity is (match, source, source_event_id, revision). Texts hold neither NUL nor lone "
-        "surrogates; a record has 64 KiB at most; unknown fields are ignored.",
+        "surrogates, integers stay within 2**53 - 1, no object names a field twice; a record has 64 KiB and "
+        "32 levels at most. Further fields are taken, kept and passed on as they are.",
     ),
     "live-event": (
         LiveEvent,

@@ -4,7 +4,9 @@ import msgspec
 
 from schemas.raw import Instant, RawEvent
 
-LIVE_VERSION = 1
+# 2: `event` is the record in its one form, fields that we do not know included (schemas.record_form).
+# 1: it was our Struct, encoded (schemas.legacy).
+LIVE_VERSION = 2
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
@@ -17,8 +19,9 @@ class Score(msgspec.Struct, frozen=True, gc=False):
 class LiveEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An event with its place in the match and what was true right after it.
 
-    `event` is what the source said, field by field, so that anyone can fold
-    it again. `score` is the fold of the match's log up to and with `seq`.
+    `event` is all that the source said, also in fields that no schema names, so
+    that anyone can fold it again. `score` is the fold of the match's log up to
+    and with `seq`.
     """
 
     v: int = LIVE_VERSION
@@ -47,11 +50,18 @@ class _Framed(msgspec.Struct, frozen=True, gc=False):
 
 
 encode_live = msgspec.json.Encoder().encode
+# Fields of the record that this code does not know are lost by it: what is passed on is the bytes.
 decode_live = msgspec.json.Decoder(LiveEvent).decode
+_decode_framed = msgspec.json.Decoder(_Framed).decode
+
+
+def record_in(payload: bytes) -> bytes:
+    """The record that a live event contains, byte for byte; raise msgspec.MsgspecError when it is none."""
+    return bytes(_decode_framed(payload).event)
 
 
 def encode_live_around(record: bytes, live: LiveEvent) -> bytes:
-    """`encode_live` for a record that was encoded before (schemas.identity.encode_record)."""
+    """A live event around a record in its form; `live.event` is not looked at."""
     return encode_live(
         _Framed(
             live.v,

@@ -1,8 +1,8 @@
 """Read a record, or say why it is none: one rule for ingest, decode and audit.
 
 Refuses what a later part would choke on (NUL, lone surrogates, over-long or
-absurd values), so that whatever passes here can be hashed, folded, stored
-as JSON and sent.
+absurd values) and what JSON parsers read differently, so that whatever passes
+here can be hashed, folded, stored as JSON and sent.
 """
 
 import json
@@ -13,11 +13,9 @@ import msgspec
 
 from schemas import letters
 from schemas.raw import KIND_PATTERN, LANGUAGE_PATTERN, BroadcastEvent, RawEvent, SocialEvent
+from schemas.record_form import MAX_RECORD_BYTES, RecordFormError, form_of
 
-# Far above any real record (a post of 4,000 characters is 16 KB at most).
-MAX_RECORD_BYTES = 64 * 1024
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
-_BACKSLASH = ord("\\")  # looked for first: a single byte is found twelve times faster than two
 
 _KIND = re.compile(KIND_PATTERN)
 _LANGUAGE = re.compile(LANGUAGE_PATTERN)
@@ -26,9 +24,6 @@ _kinds_seen: set[str] = set()
 _languages_seen: set[str] = set()
 
 _decode = msgspec.json.Decoder(RawEvent).decode
-_encode = msgspec.json.Encoder().encode
-# An odd number of backslashes before u0000: the escape, not its description.
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
@@ -39,7 +34,21 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     match: str | None = None
 
 
+class ReadRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record: its fields as far as we know them, and all of it in its one form (schemas.record_form)."""
+
+    event: RawEvent
+    said: bytes
+    record: bytes  # the same with our stamp behind it
+
+
 def parse(value: bytes | None) -> RawEvent | Rejection:
+    """The fields of a raw record that we know, or why it is none; never raises."""
+    found = read(value)
+    return found if isinstance(found, Rejection) else found.event
+
+
+def read(value: bytes | None) -> ReadRecord | Rejection:
     """Decode and check the value of a raw record; never raises."""
     if not value:
         return Rejection(letters.EMPTY, "the record has no value")
@@ -55,10 +64,6 @@ def parse(value: bytes | None) -> RawEvent | Rejection:
         return Rejection(letters.TOO_DEEP, "nested deeper than a record can be")
     except UnicodeDecodeError as error:
         return Rejection(letters.INVALID_UTF8, str(error))
-    # Only an escape can smuggle in NUL or half a surrogate pair.
-    if _BACKSLASH in value and b"\\u" in value and (reason := _forbidden(event)):
-        match = event.match if event.match.isprintable() else None
-        return Rejection(letters.FORBIDDEN_CHARACTER, reason, match)
     if event.type not in _kinds_seen and (refusal := _unlike(event, "type", event.type, _KIND, _kinds_seen)):
         return refusal
     if type(event) is SocialEvent:
@@ -68,13 +73,17 @@ def parse(value: bytes | None) -> RawEvent | Rejection:
         ):
             return refusal
     accepted = event.ingested_at
-    if (
+    if not (
         _FIRST_YEAR <= event.occurred_at.year <= _LAST_YEAR
         and (accepted is None or _FIRST_YEAR <= accepted.year <= _LAST_YEAR)
         and (type(event) is not BroadcastEvent or event.body.kick_off is None)
-    ):
-        return event
-    return _out_of_range(event) or event
+    ) and (outside := _out_of_range(event)):
+        return outside
+    try:
+        said, record = form_of(value, event)
+    except RecordFormError as error:
+        return Rejection(error.reason, error.detail, event.match if event.match.isprintable() else None)
+    return ReadRecord(event, said, record)
 
 
 def _unlike(
@@ -103,15 +112,6 @@ def _no_json(value: bytes, detail: str) -> Rejection:
 
 def _refused(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON")
-
-
-def _forbidden(event: RawEvent) -> str:
-    try:
-        encoded = _encode(event)
-        encoded.decode()
-    except (UnicodeError, msgspec.MsgspecError):
-        return "a lone surrogate in a text"
-    return "NUL in a text" if _NUL.search(encoded) else ""
 
 
 def _out_of_range(event: RawEvent) -> Rejection | None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from schemas import letters
 from schemas.batch import Event, EventBatch, event_of
 from schemas.letters import DeadLetter, Origin
-from schemas.validation import Rejection, parse
+from schemas.validation import Rejection, read
 from sinks.outages import Verdict, judge
 from sinks.prepared import KnownInLog, Prepared
 from sinks.redo import Session, read_again
@@ -88,13 +88,13 @@ def _attempt(log: ShardLog, session: Session, most: int, refusal: str) -> Prepar
 
 def _batch(shard: int, waiting: Waiting, refusal: str) -> EventBatch:
     origin = Origin(waiting.topic_name, shard, waiting.offset)
-    raw = parse(waiting.original)
-    if isinstance(raw, Rejection):  # a newer version has stricter rules
-        reason, detail, match = raw.reason, raw.detail, raw.match
+    found = read(waiting.original)
+    if isinstance(found, Rejection):  # a newer version has stricter rules
+        reason, detail, match = found.reason, found.detail, found.match
     elif refusal:
-        reason, detail, match = letters.REFUSED_BY_STORAGE, refusal, raw.match
+        reason, detail, match = letters.REFUSED_BY_STORAGE, refusal, found.event.match
     else:
-        event = event_of(raw, waiting.offset, waiting.original)
+        event = event_of(found, waiting.offset, waiting.original)
         event = replace(event, importance=waiting.importance, language=waiting.language)
         return EventBatch(waiting.topic_name, shard, [event], waiting.offset + 1)
     key = match.encode() if match is not None else None

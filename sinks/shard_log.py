@@ -17,6 +17,7 @@ from schemas.control import PARK
 from schemas.fold import FOLD_VERSION, ImageFullError, fold
 from schemas.identity import next_chain
 from schemas.image import MatchImage, encode_image
+from schemas.legacy import is_same_body
 from schemas.letters import DeadLetter, Origin
 from schemas.live import encode_live_around
 from schemas.raw import DerivedRecord
@@ -364,7 +365,7 @@ class ShardLog:
 
     def _repeat(self, piece: Prepared, place: _Place, event: Event, there: bytes) -> None:
         """Count a repeat; the same identity with another body is a dead letter, unless it is derived."""
-        if there == event.body_hash or type(event.raw) is DerivedRecord:
+        if type(event.raw) is DerivedRecord or is_same_body(there, event.body_hash, event.value):
             piece.repeats += 1
             return
         detail = f"{event.raw.source_event_id} revision {event.raw.revision} is in the log with another body"

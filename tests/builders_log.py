@@ -18,8 +18,9 @@ from schemas.batch import Control, Event, RawBatch
 from schemas.fold import FOLD_VERSION, empty_image, fold
 from schemas.identity import ZERO_CHAIN, next_chain
 from schemas.image import MatchImage, encode_image
+from schemas.legacy import LEGACY_VERSION, legacy_record_hash
 from schemas.letters import DeadLetter, Origin
-from schemas.live import encode_live
+from schemas.live import LIVE_VERSION, encode_live_around
 from schemas.log_position import chained
 from schemas.pack import pack
 from schemas.partitioning import partition_of
@@ -85,10 +86,14 @@ class _Shard:
 
 
 class LogBuilder:
-    """Fills an installation; call `deliver` with records, then `write` once."""
+    """Fills an installation; call `deliver` with records, then `write` once.
 
-    def __init__(self, settings: Settings) -> None:
+    `version`: of the rows; those of LEGACY_VERSION have the bytes and the hash that rows had then.
+    """
+
+    def __init__(self, settings: Settings, version: int = LIVE_VERSION) -> None:
         self._settings = settings
+        self._version = version
         names = [settings.topic_prefix + topic for topic in RAW_TOPICS]
         lives = [
             TopicLife(t.name.removeprefix(settings.topic_prefix), t.cluster_id, t.topic_id)
@@ -142,9 +147,15 @@ class LogBuilder:
             batch = RawBatch(origin.topic, origin.partition, [(origin.offset, record.key, record.value)])
             (entry,) = decode_batch(batch, self._settings.shards).entries
             assert not isinstance(entry, Control)  # no lane is there to obey it
-            self._append(entry, origin)
+            self._append(self._as_then(entry) if isinstance(entry, Event) else entry, origin)
             self._offsets[origin.partition][self._numbers[origin.topic]] = origin.offset + 1
         return origins
+
+    def _as_then(self, entry: Event) -> Event:
+        if self._version != LEGACY_VERSION:
+            return entry
+        record = msgspec.json.encode(entry.raw, order="deterministic" if _is_derived(entry) else None)
+        return msgspec.structs.replace(entry, record=record, body_hash=legacy_record_hash(record))
 
     def _append(self, entry: Event | DeadLetter, origin: Origin) -> None:
         number = self._numbers[origin.topic]
@@ -153,7 +164,7 @@ class LogBuilder:
             return
         known = self._hashes.get(entry.key)
         if known is not None:
-            if known != entry.body_hash and not isinstance(entry.raw, DerivedRecord):
+            if known != entry.body_hash and not _is_derived(entry):
                 match = entry.raw.match
                 letter = DeadLetter(
                     letters.CONFLICTING_DUPLICATE, "other body", origin, match.encode(), entry.value, match
@@ -170,7 +181,8 @@ class LogBuilder:
         image, live = fold(
             before, entry.raw, entry.key.hex(), self._at, importance_of(entry.raw), language_of(entry.raw)
         )
-        payload = encode_live(live)
+        live = msgspec.structs.replace(live, v=self._version)
+        payload = encode_live_around(entry.record, live)
         self._matches[match] = image
         shard.position += 1
         shard.chain = next_chain(shard.chain, entry.key, entry.body_hash)
@@ -186,7 +198,7 @@ class LogBuilder:
                 origin.offset,
                 microseconds(entry.raw.occurred_at),
                 microseconds(self._at),
-                not isinstance(entry.raw, DerivedRecord),
+                not _is_derived(entry),
                 FOLD_VERSION,
                 match.encode(),
                 payload,
@@ -241,3 +253,7 @@ class LogBuilder:
                         "h": chained(before, [chain for _, chain, _ in events]),
                     }
                     redis.xadd(stream_name(number, GENERATION), fields, id=f"{position}-0")
+
+
+def _is_derived(entry: Event) -> bool:
+    return isinstance(entry.raw, DerivedRecord)

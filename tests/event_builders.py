@@ -18,6 +18,7 @@ from schemas.raw import (
     SocialBody,
     SocialEvent,
 )
+from schemas.validation import ReadRecord, read
 
 MATCH = "fra-2031"
 KICK_OFF = datetime(2024, 3, 16, 20, 0, tzinfo=UTC)
@@ -153,6 +154,13 @@ def a_translation(of: str = "0" * 32, source_event_id: str = "tr-1", match: str 
 def encoded(event: RawEvent) -> bytes:
     """The record as a producer puts it on its topic."""
     return msgspec.json.encode(event)
+
+
+def as_read(event: RawEvent) -> ReadRecord:
+    """The record as it is read from its topic."""
+    found = read(encoded(event))
+    assert isinstance(found, ReadRecord)
+    return found
 
 
 def _incident(kind: str, source_event_id: str, usual: Told, told: Told) -> BroadcastEvent:

@@ -10,7 +10,7 @@ from redis import Redis
 from schemas.fold import FOLD_VERSION, advance, empty_image, fold
 from schemas.identity import ZERO_CHAIN, body_hash, key_of, next_chain
 from schemas.image import MatchImage, encode_image
-from schemas.live import decode_live, encode_live
+from schemas.live import decode_live, encode_live_around
 from schemas.log_position import chained
 from schemas.pack import pack
 from schemas.partitioning import partition_of
@@ -30,6 +30,7 @@ from storage.copy_rows import (
 )
 from storage.simple_query import CopyIn, run
 from storage.streams import stream_name
+from tests.event_builders import as_read
 
 GENERATION = 1_700_000_000_000
 START = datetime(2024, 3, 16, 20, 0, tzinfo=UTC)
@@ -120,7 +121,9 @@ class LiveLog:
         self._images[event.match] = image
         shard.position += 1
         shard.chain = next_chain(shard.chain, key, body_hash(event))
-        place = Placed(number, shard.position, image.seq, shard.chain, encode_live(live))
+        place = Placed(
+            number, shard.position, image.seq, shard.chain, encode_live_around(as_read(event).record, live)
+        )
         shard.placed.append(place)
         return place, image
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ingest.publications import Publications
 from schemas.raw import RawEvent
+from schemas.validation import ReadRecord
 
 OURS = "touchline"  # records as ours, each naming its match
 
@@ -40,8 +41,8 @@ class Mapper(Protocol):
 
     def __init__(self, match: str, publications: Publications) -> None: ...
 
-    def map(self, line: bytes) -> RawEvent:
-        """The record that a line stands for; raise VendorFormatError, nothing else."""
+    def map(self, line: bytes) -> RawEvent | ReadRecord:
+        """The record that a line stands for, or is; raise VendorFormatError, nothing else."""
         ...
 
 

@@ -3,8 +3,7 @@
 from ingest.publications import Publications
 from ingest.refusals import field_and_reason
 from ingest.vendors import VendorFormatError
-from schemas.raw import RawEvent
-from schemas.validation import Rejection, parse
+from schemas.validation import ReadRecord, Rejection, read
 
 
 class Mapper:
@@ -13,9 +12,9 @@ class Mapper:
     def __init__(self, match: str, publications: Publications | None = None) -> None:
         self._match = match
 
-    def map(self, line: bytes) -> RawEvent:
-        """Decode a line; raise VendorFormatError with the field that is wrong."""
-        parsed = parse(line)
-        if isinstance(parsed, Rejection):
-            raise VendorFormatError(*field_and_reason(parsed.detail))
-        return parsed
+    def map(self, line: bytes) -> ReadRecord:
+        """Read a line; raise VendorFormatError with the field that is wrong."""
+        found = read(line)
+        if isinstance(found, Rejection):
+            raise VendorFormatError(*field_and_reason(found.detail))
+        return found

@@ -15,6 +15,7 @@ from schemas.identity import key_of
 from schemas.live import LiveEvent, decode_live
 from schemas.partitioning import partition_of
 from schemas.raw import RawEvent
+from schemas.validation import ReadRecord
 from settings import Settings
 from storage.match_report import Letter, MatchHead, MatchReport
 from storage.streams import Streams, StreamsUnavailableError, stream_name
@@ -47,9 +48,11 @@ class Expected(NamedTuple):
         refused: dict[bytes, None] = {}
         for line in lines:
             try:
-                records.append(mapper.map(line))
+                mapped = mapper.map(line)
             except VendorFormatError:
                 refused[line] = None
+            else:
+                records.append(mapped.event if isinstance(mapped, ReadRecord) else mapped)
         return cls(frozenset(map(key_of, records)), tuple(refused), outcome_of_last(records))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from schemas.raw import RawEvent
-from schemas.validation import MAX_RECORD_BYTES
+from schemas.record_form import MAX_RECORD_BYTES
 
 _encode = msgspec.json.Encoder().encode
 _Fields = dict[str, object]

@@ -15,11 +15,13 @@ from recovery.audit.matches_check import Seen
 from recovery.audit.refused_check import FOLD_ERRORS, RefusedCheck
 from recovery.audit.tally import MatchTally, Tallies
 from schemas.fold import FOLD_VERSION, advance_logged, empty_image, fold, minute_of
-from schemas.identity import body_hash, key_of, next_chain
+from schemas.identity import hash_said, key_of, next_chain
 from schemas.image import MatchImage, decode_image
-from schemas.live import LiveEvent, decode_live
+from schemas.legacy import LEGACY_VERSION, legacy_record_hash
+from schemas.live import LiveEvent, decode_live, record_in
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, DerivedRecord, source_of
+from schemas.record_form import unstamped
 from schemas.weight import WEIGHED_SINCE, importance_of, language_of
 from storage.audit_reads import ImageRow, LogRow, ShardRow
 
@@ -177,12 +179,14 @@ class LogCheck:
             self._tell(row, "fold", "a record that can be folded", f"{type(error).__name__}: {error}")
             state.image = msgspec.structs.replace(image, seq=row.seq)
             return
+        if live.v == LEGACY_VERSION:
+            expected = msgspec.structs.replace(expected, v=LEGACY_VERSION)
         if live != expected:
             self._tell_payload(row, live, expected)
 
     def _check_identity(self, row: LogRow, live: LiveEvent) -> None:
         event = live.event
-        key, body = key_of(event), body_hash(event)
+        key, body = key_of(event), _hash_in(row.payload, live.v)
         if key != row.event_key:
             self._tell(row, "identity", f"key {row.event_key.hex()}", f"payload's key {key.hex()}")
         if body != row.body_hash:
@@ -247,6 +251,12 @@ class LogCheck:
     def _tell(self, row: LogRow, what: str, expected: object, found: object) -> None:
         where = f"shard {self._shard} position {row.position} ({row.match} seq {row.seq})"
         self._findings.add(what, where, expected, found, row.match)
+
+
+def _hash_in(payload: bytes, version: int) -> bytes:
+    """The hash of the record that a payload holds: of its bytes, whatever fields this code knows."""
+    record = record_in(payload)
+    return legacy_record_hash(record) if version == LEGACY_VERSION else hash_said(unstamped(record))
 
 
 def _weight_of(live: LiveEvent, fold_version: int) -> tuple[int, str]:

@@ -11,10 +11,11 @@ from recovery.audit.parked_check import Parking
 from recovery.audit.tally import Tallies
 from schemas import letters
 from schemas.control import CONTROL_TOPIC, ControlRecord, parse_control
-from schemas.identity import body_hash, key_of
+from schemas.identity import hash_said, key_of
+from schemas.legacy import is_same_body, legacy_identity
 from schemas.partitioning import partition_of
 from schemas.raw import RAW_TOPICS, RawEvent, source_of
-from schemas.validation import Rejection, parse
+from schemas.validation import ReadRecord, Rejection, read
 from storage.audit_reads import LetterRow, ParkedRow
 
 # What the append may refuse of a record that is well-formed; nothing in the
@@ -44,19 +45,20 @@ def remember(row: LetterRow) -> KnownLetter:
 
 def verdict(
     topic: str, partition: int, shards: int, value: bytes | None
-) -> RawEvent | Rejection | ControlRecord:
+) -> ReadRecord | Rejection | ControlRecord:
     """What decode makes of a record: the same rules, in the same order."""
-    parsed = parse(value)
-    if isinstance(parsed, Rejection):
+    found = read(value)
+    if isinstance(found, Rejection):
         told = parse_control(value) if topic == CONTROL_TOPIC else None
         is_home = told is not None and partition_of(told.match, shards) == partition
-        return told if told is not None and is_home else parsed
-    if source_of(parsed) != RAW_TOPICS[topic]:
-        return Rejection(letters.WRONG_TOPIC, f"a record of {source_of(parsed)}", parsed.match)
-    home = partition_of(parsed.match, shards)
+        return told if told is not None and is_home else found
+    event = found.event
+    if source_of(event) != RAW_TOPICS[topic]:
+        return Rejection(letters.WRONG_TOPIC, f"a record of {source_of(event)}", event.match)
+    home = partition_of(event.match, shards)
     if home != partition:
-        return Rejection(letters.WRONG_PARTITION, f"belongs to partition {home}", parsed.match)
-    return parsed
+        return Rejection(letters.WRONG_PARTITION, f"belongs to partition {home}", event.match)
+    return found
 
 
 class ShardRecords(NamedTuple):
@@ -106,26 +108,48 @@ class RawCheck:
                 self._check_control(record, found)
                 continue
             if isinstance(found, Rejection):
-                self._miss(record, found.match, f"a dead letter {found.reason}")
+                self._check_refused(record, found)
                 continue
             parked = log.parking.take_event((number, record.offset))
             if parked is not None:
                 self._check_parked(record, parked)
                 continue
-            ordinal = rows.find(key_of(found))
+            ordinal = rows.find(key_of(found.event))
             if ordinal is None:
-                self._check_retired(record, found)
+                self._check_retired(record, found.event)
                 continue
-            self._check_row(record, found, ordinal)
+            match = found.event.match
+            if self._is_repeat(record, found, ordinal):
+                self._tallies.match(match, log.shard).records += 1
+                self._check_row(record, match, ordinal)
+            else:
+                self._miss(record, match, f"a dead letter {letters.CONFLICTING_DUPLICATE}")
 
-    def _check_row(self, record: RawRecord, event: RawEvent, ordinal: int) -> None:
-        """It is this row's origin, or a repeat of it; of derived records the first write wins silently."""
+    def _is_repeat(self, record: RawRecord, found: ReadRecord, ordinal: int) -> bool:
+        """Whether a row is of this very record; of derived ones the first write wins silently."""
         rows = self._log.rows
-        tally = self._tallies.match(event.match, self._log.shard)
-        tally.records += 1
-        if body_hash(event) != rows.body_hash(ordinal) and rows.is_fact(ordinal):
-            self._miss(record, event.match, f"a dead letter {letters.CONFLICTING_DUPLICATE}", counted=True)
+        return not rows.is_fact(ordinal) or is_same_body(
+            rows.body_hash(ordinal), hash_said(found.said), record.value
+        )
+
+    def _check_refused(self, record: RawRecord, found: Rejection) -> None:
+        """A dead letter is missing, unless the log took it while the rules were laxer."""
+        parked = self._log.parking.take_event((self._number, record.offset))
+        if parked is not None:
+            self._check_parked(record, parked)
             return
+        then = legacy_identity(record.value)
+        ordinal = None if then is None else self._log.rows.find(then[0])
+        if then is None or ordinal is None or self._log.rows.body_hash(ordinal) != then[2]:
+            self._miss(record, found.match, f"a dead letter {found.reason}")
+            return
+        self._tallies.match(then[1], self._log.shard).records += 1
+        self._check_row(record, then[1], ordinal)
+
+    def _check_row(self, record: RawRecord, match: str, ordinal: int) -> None:
+        """It is this row's origin, or a repeat of it."""
+        rows = self._log.rows
+        tally = self._tallies.match(match, self._log.shard)
         topic, offset = rows.origin(ordinal)
         if topic == self._number and offset == record.offset:
             rows.mark_found(ordinal)
@@ -135,7 +159,7 @@ class RawCheck:
         if topic == self._number and offset > record.offset:
             expected = f"the row names its first appearance, offset {record.offset}"
             found = f"position {rows.row(ordinal).position} names offset {offset}"
-            self._findings.add("order", self._where(record.offset), expected, found, event.match)
+            self._findings.add("order", self._where(record.offset), expected, found, match)
 
     def _check_control(self, record: RawRecord, found: ControlRecord) -> None:
         told = self._log.parking.take_control((self._number, record.offset))
@@ -161,7 +185,7 @@ class RawCheck:
         self._miss(record, event.match, expected)
 
     def _check_letter(
-        self, record: RawRecord, found: RawEvent | Rejection | ControlRecord, letter: KnownLetter
+        self, record: RawRecord, found: ReadRecord | Rejection | ControlRecord, letter: KnownLetter
     ) -> None:
         where = f"{self._where(record.offset)}, dead letter {letter.letter}"
         self._count(letter.match)
@@ -174,14 +198,14 @@ class RawCheck:
             self._findings.add("letter_reason", where, reason, letter.reason, letter.match)
 
     def _right_reason(
-        self, record: RawRecord, found: RawEvent | Rejection | ControlRecord, given: str
+        self, record: RawRecord, found: ReadRecord | Rejection | ControlRecord, given: str
     ) -> str:
         if isinstance(found, Rejection):
             return found.reason
         if isinstance(found, ControlRecord):
             return "none: a control record"
         rows = self._log.rows
-        ordinal = rows.find(key_of(found))
+        ordinal = rows.find(key_of(found.event))
         if ordinal is None:
             return given if given in _REFUSED_BY_APPEND else "none: a good record, not in the log"
         if rows.origin(ordinal) == (self._number, record.offset):
@@ -190,10 +214,10 @@ class RawCheck:
                 self._where(record.offset),
                 "an event or a dead letter",
                 f"position {rows.row(ordinal).position} and a dead letter {given}",
-                found.match,
+                found.event.match,
             )
             rows.mark_found(ordinal)
-        if body_hash(found) == rows.body_hash(ordinal) or not rows.is_fact(ordinal):
+        if self._is_repeat(record, found, ordinal):
             return given if given in _REFUSED_BY_APPEND else "none: a repeat"
         return given if given in _REFUSED_BY_APPEND else letters.CONFLICTING_DUPLICATE
 

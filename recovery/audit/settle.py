@@ -9,7 +9,8 @@ from recovery.audit.raw_check import verdict
 from recovery.audit.servers import Servers
 from recovery.audit.stream_check import PackDamagedError, read_entry
 from schemas.control import ControlRecord
-from schemas.identity import body_hash, key_of
+from schemas.identity import hash_said, key_of
+from schemas.legacy import is_same_body
 from schemas.outlets import LIVE_EVENTS, Headers, dead_letter_topic, letter_copy, live_place, outlet_topics
 from schemas.raw import DerivedRecord
 from schemas.validation import Rejection
@@ -187,15 +188,18 @@ def is_all_repeats(kafka: KafkaReads, log: AuditReads, behind: Behind, shards: i
     """Whether everything that looks unread in a partition is in the log already."""
     cut, partition = behind.cut, behind.partition
     for batch in kafka.records(cut.name, partition, behind.next_offset, behind.end):
-        identities: set[tuple[bytes, bytes | None]] = set()
+        identities: dict[tuple[bytes, bytes | None], bytes | None] = {}
         for record in batch:
-            event = verdict(cut.topic, partition, shards, record.value)
-            if isinstance(event, Rejection | ControlRecord):
+            found = verdict(cut.topic, partition, shards, record.value)
+            if isinstance(found, Rejection | ControlRecord):
                 return False
             # Of derived records the first write wins, whatever the later ones say.
-            body = None if isinstance(event, DerivedRecord) else body_hash(event)
-            identities.add((key_of(event), body))
+            body = None if isinstance(found.event, DerivedRecord) else hash_said(found.said)
+            identities[key_of(found.event), body] = record.value
         there = log.bodies_now([key for key, _ in identities])
-        if any(key not in there or body not in (None, there[key]) for key, body in identities):
+        if any(
+            key not in there or (body is not None and not is_same_body(there[key], body, value))
+            for (key, body), value in identities.items()
+        ):
             return False
     return True

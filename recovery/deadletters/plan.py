@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from schemas import letters
-from schemas.identity import body_hash, key_of
+from schemas.identity import hash_said, key_of
+from schemas.legacy import is_same_body
 from schemas.partitioning import partition_of
-from schemas.raw import TOPIC_OF_SOURCE, DerivedRecord, RawEvent, source_of
-from schemas.validation import Rejection, parse
+from schemas.raw import TOPIC_OF_SOURCE, DerivedRecord, source_of
+from schemas.validation import ReadRecord, Rejection, parse, read
 from storage.dead_letters import Letter, Logged
 
 EVENT, REPEAT, REFUSED = "event", "repeat", "refused"
@@ -19,6 +20,7 @@ class Identity(NamedTuple):
     key: bytes
     body_hash: bytes
     is_fact: bool
+    value: bytes  # as it was or will be sent
 
 
 class Step(NamedTuple):
@@ -36,13 +38,14 @@ class Step(NamedTuple):
     is_corrected: bool
 
 
-def identify(event: RawEvent) -> Identity:
-    return Identity(key_of(event), body_hash(event), not isinstance(event, DerivedRecord))
+def identify(found: ReadRecord, value: bytes) -> Identity:
+    is_fact = not isinstance(found.event, DerivedRecord)
+    return Identity(key_of(found.event), hash_said(found.said), is_fact, value)
 
 
 def is_repeat(identity: Identity, logged: Logged) -> bool:
     """Whether the log has this very record; of derived ones the first write wins, whatever it says."""
-    return not identity.is_fact or identity.body_hash == logged.body_hash
+    return not identity.is_fact or is_same_body(logged.body_hash, identity.body_hash, identity.value)
 
 
 def identities(found: Iterable[Letter]) -> list[bytes]:
@@ -61,12 +64,13 @@ def plan(found: Iterable[Letter], shards: int, logged: Mapping[bytes, Logged]) -
 
 def _step(letter: Letter, shards: int, logged: Mapping[bytes, Logged]) -> Step:
     value, is_corrected = letter.value, letter.corrected is not None
-    event = parse(value)
-    if isinstance(event, Rejection):
-        why = f"{event.reason}: {event.detail}"
+    found = read(value)
+    if isinstance(found, Rejection):
+        why = f"{found.reason}: {found.detail}"
         place = (letter.match, letter.topic, letter.partition, letter.key)
         return Step(letter.letter, *place, value, None, REFUSED, why, is_corrected)
-    identity = identify(event)
+    event = found.event
+    identity = identify(found, value)
     expected, why = _expectation(identity, logged.get(identity.key))
     topic, partition = TOPIC_OF_SOURCE[source_of(event)], partition_of(event.match, shards)
     place = (event.match, topic, partition, event.match.encode())

@@ -7,9 +7,8 @@ import msgspec
 from recovery.replay.candidate import Advance
 from schemas.fold import FOLD_VERSION, minute_of
 from schemas.fold import advance as installed_advance
-from schemas.identity import encode_record
 from schemas.image import MatchImage, decode_image, encode_image
-from schemas.live import LiveEvent, decode_live, encode_live_around
+from schemas.live import LiveEvent, decode_live, encode_live_around, record_in
 from schemas.raw import RawEvent
 from storage.range_reads import RangeRow, SavedRow
 from storage.side_schema import SideDifference, SideEvent, SideImage
@@ -88,7 +87,7 @@ class Refold:
         )
         if would_be.score != live.score:
             self._note(state, "score", row.position, row.seq, _shown(live.score), _shown(would_be.score))
-        payload = encode_live_around(encode_record(live.event), would_be)
+        payload = encode_live_around(record_in(row.payload), would_be)
         if payload != row.payload:
             fields = _differing(live, would_be) or [("bytes", str(len(row.payload)), str(len(payload)))]
             self._note(state, "payload", row.position, row.seq, *_sides(fields))

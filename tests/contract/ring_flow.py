@@ -7,10 +7,13 @@ from bytewax.testing import TestingSink, TestingSource
 from dataflows.dedupe import ring
 from schemas.batch import EventBatch, event_of
 from settings import Settings
-from tests.event_builders import KICK_OFF, a_pass
+from tests.event_builders import KICK_OFF, a_pass, as_read
 
 _BATCHES = [
-    ("000", EventBatch("broadcast-events", 0, [event_of(a_pass(f"p{number}"), number, b"")], number + 1))
+    (
+        "000",
+        EventBatch("broadcast-events", 0, [event_of(as_read(a_pass(f"p{number}")), number, b"")], number + 1),
+    )
     for number in range(2)
 ]
 

@@ -41,6 +41,18 @@ def test_every_description_belongs_to_a_field() -> None:
     assert set(FIELDS) <= names
 
 
+def test_no_schema_forbids_fields_that_it_does_not_name() -> None:
+    """Records grow: a reader that validates must not break when they do."""
+    assert not [
+        name for name, schema in PUBLISHED.items() if "additionalProperties" in _keys_of_objects(schema)
+    ]
+
+
+def _keys_of_objects(schema: dict[str, Any]) -> set[str]:
+    """Of the shapes with named fields; a map says of what its values are."""
+    return {key for shape in schema["$defs"].values() if "properties" in shape for key in shape}
+
+
 def test_every_reference_inside_a_schema_leads_somewhere() -> None:
     for name, schema in PUBLISHED.items():
         targets = {f"#/$defs/{struct}" for struct in schema["$defs"]}

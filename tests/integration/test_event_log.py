@@ -9,7 +9,7 @@ from sinks.committer import CommitterFailedError
 from storage import resume
 from storage.append import StaleFenceError
 from storage.resume import TopicReplacedError
-from tests.event_builders import MATCH, a_cancel_of, a_goal, a_pass
+from tests.event_builders import MATCH, a_cancel_of, a_goal, a_pass, encoded
 from tests.fixtures.log_writer import (
     LIFE,
     LONG,
@@ -105,6 +105,33 @@ def test_the_same_identity_with_another_body_is_a_conflict(
     writer.settle()
     assert len(log_of(database)) == 1
     assert letters_of(database) == [(letters.CONFLICTING_DUPLICATE, 1)]
+
+
+def test_another_spelling_is_a_repeat_and_another_unknown_field_a_conflict(
+    new_writer: NewWriter, database: psycopg.Connection
+) -> None:
+    """From memory and from the log: what counts is all that was said, not how, nor what we know of it."""
+    said = encoded(a_goal("g1")).replace(b'"body":{', b'"body":{"xg":0.5,"id":7,')
+    respelt = said.replace(b'"xg":0.5,"id":7,', b' "id" : 7.0, "xg": 5e-1 , ')
+    other = said.replace(b"0.5", b"0.6")
+    first = new_writer()
+    first.write(said)
+    first.write(respelt, other, suspects=[0, 1])
+    first.settle()
+    second = new_writer()
+    second.write(respelt, other)
+    second.settle()
+    assert first.committer.counts["repeats"] == second.committer.counts["repeats"] == 1
+    assert [reason for reason, _ in letters_of(database)] == [letters.CONFLICTING_DUPLICATE] * 2
+    assert b'"id":7' in _payload(database)
+    assert b'"xg":0.5' in _payload(database)
+    assert_sound(database)
+
+
+def _payload(database: psycopg.Connection) -> bytes:
+    row = database.execute("SELECT convert_to(payload::text, 'UTF8') FROM events").fetchone()
+    assert row is not None
+    return bytes(row[0])
 
 
 def test_dead_letters_are_stored_with_the_batch(new_writer: NewWriter, database: psycopg.Connection) -> None:

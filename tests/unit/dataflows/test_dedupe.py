@@ -11,7 +11,7 @@ from dataflows.dedupe import FINGERPRINTS_KEPT, SNAPSHOT_FINGERPRINTS, Fingerpri
 from schemas.batch import Entry, Event, EventBatch, event_of
 from schemas.letters import DeadLetter, Origin
 from schemas.raw import RawEvent
-from tests.event_builders import KICK_OFF, a_pass
+from tests.event_builders import KICK_OFF, a_pass, as_read
 
 HOUR = timedelta(hours=1)
 FAR = datetime(2199, 6, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ def a_ring(
 
 
 def _entry(raw: RawEvent, offset: int = 0) -> Event:
-    return event_of(raw, offset, b"")
+    return event_of(as_read(raw), offset, b"")
 
 
 def _batch(*raws: RawEvent) -> EventBatch:

@@ -7,7 +7,7 @@ from dataflows.enrichment import enrich
 from schemas.batch import Event, EventBatch, event_of
 from schemas.raw import SocialBody
 from schemas.weight import importance_of, language_of_script
-from tests.event_builders import a_goal, a_pass, a_post, a_reading
+from tests.event_builders import a_goal, a_pass, a_post, a_reading, as_read
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_goals_matter_most_and_readings_least() -> None:
 def test_enrich_keeps_identity_and_place() -> None:
     """Only importance and language are added."""
     raw = msgspec.structs.replace(a_post(), body=SocialBody(text="Гол"))
-    event = event_of(raw, 5, b"x")
+    event = event_of(as_read(raw), 5, b"x")
     [entry] = enrich(EventBatch("social-events", 3, [event], 6)).entries
     assert isinstance(entry, Event)
     assert (entry.key, entry.offset, entry.value, entry.raw) == (event.key, 5, b"x", raw)

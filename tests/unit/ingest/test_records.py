@@ -1,5 +1,6 @@
 """Each line of a feed becomes exactly one record, good or as it came."""
 
+import json
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from ingest.vendors import VendorFormatError, mapper
 from schemas.partitioning import partition_of
 from schemas.raw import BroadcastEvent, RawEvent
 from schemas.validation import Rejection, parse
-from tests.event_builders import MATCH, a_goal, a_post, a_reading, encoded
+from tests.event_builders import MATCH, a_goal, a_post, a_reading, as_read, encoded
 
 NOW = datetime(2025, 5, 4, 12, 0, tzinfo=UTC)
 SHARDS = 8
@@ -24,14 +25,25 @@ def parsed(record: Outgoing) -> RawEvent:
 
 
 def test_a_good_record_is_stamped_and_addressed_by_its_match() -> None:
-    record = stamped(a_reading(), NOW, SHARDS)
+    record = stamped(as_read(a_reading()), NOW, SHARDS)
     assert record[:3] == ("sensor-events", partition_of(MATCH, SHARDS), MATCH.encode())
     assert parsed(record).ingested_at == NOW
 
 
 def test_our_stamp_replaces_one_that_came_along() -> None:
     early = a_goal(ingested_at=datetime(2020, 1, 1, tzinfo=UTC))
-    assert parsed(stamped(early, NOW, SHARDS)).ingested_at == NOW
+    assert parsed(stamped(as_read(early), NOW, SHARDS)).ingested_at == NOW
+
+
+def test_what_we_do_not_know_of_a_record_is_passed_on() -> None:
+    """A producer may say more before the platform is told; stamping must not drop it."""
+    line = b'{"venue":"Montju\xc3\xafc", ' + encoded(a_goal())[1:].replace(
+        b'"body":{', b'"body":{"xg":0.310,'
+    )
+    (record,) = from_feed([line], OURS, "broadcast", NOW, SHARDS).records
+    said = json.loads(record.value)
+    assert (said["venue"], said["body"]["xg"]) == ("Montjuïc", 0.31)
+    assert record.value.endswith(b',"ingested_at":"2025-05-04T12:00:00Z"}')
 
 
 def test_a_line_that_is_no_record_is_forwarded_byte_by_byte() -> None:

@@ -10,12 +10,12 @@ from recovery.audit.log_check import LogCheck
 from recovery.audit.tally import Tallies
 from schemas.fold import FOLD_VERSION, empty_image, fold
 from schemas.identity import ZERO_CHAIN, body_hash, key_of, next_chain
-from schemas.live import encode_live
+from schemas.live import encode_live_around
 from schemas.raw import SocialBody
 from schemas.weight import WEIGHED_SINCE, importance_of
 from storage.audit_reads import LogRow, ShardRow
 from storage.copy_rows import microseconds
-from tests.event_builders import MATCH, a_post
+from tests.event_builders import MATCH, a_post, as_read
 
 EVENT = msgspec.structs.replace(a_post(), body=SocialBody(text="Гол"))
 RIGHT = importance_of(EVENT)
@@ -40,7 +40,7 @@ def told(importance: int, language: str, version: int = FOLD_VERSION) -> dict[st
         microseconds(AT),
         True,
         version,
-        encode_live(live),
+        encode_live_around(as_read(EVENT).record, live),
     )
     findings = Findings(9)
     check = LogCheck(ShardRow(0, 1, 0, ZERO_CHAIN, 1, chain), 1, {3: "social-events"}, findings, Tallies())

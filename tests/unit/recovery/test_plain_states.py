@@ -18,7 +18,7 @@ from sinks.event_log import state_of
 from storage.history import Committed, CommitToken
 from storage.plain_pickle import NotPlainError, load_plain
 from storage.store_states import APPEND_STEP, DEDUPE_STEP, READ_STEP, read_state
-from tests.event_builders import a_pass
+from tests.event_builders import a_pass, as_read
 from tests.fixtures.recovery_stores import CHAIN
 
 
@@ -168,7 +168,7 @@ def test_a_plain_state_of_another_shape_is_refused(step: str, value: object) -> 
 def test_what_the_steps_themselves_write_is_read() -> None:
     """The shapes that storage knows are those of the steps, in both versions that the sink has had."""
     marking = FingerprintRing(timedelta(hours=1), lambda: a_pass().occurred_at, None)
-    marking.mark(EventBatch("broadcast-events", 0, [event_of(a_pass("p1"), 0, b"")], 1))
+    marking.mark(EventBatch("broadcast-events", 0, [event_of(as_read(a_pass("p1")), 0, b"")], 1))
     state = marking.snapshot()
     assert state[1]
     for step, written in (

@@ -9,8 +9,9 @@ from recovery.audit.parked_check import Parking
 from recovery.audit.raw_check import KnownLetter, RawCheck, ShardRecords, check_origins, digest
 from recovery.audit.tally import Tallies, TopicTally
 from schemas import letters
-from schemas.identity import body_hash, key_of
+from schemas.identity import body_hash, hash_said, key_of
 from schemas.raw import TOPIC_OF_SOURCE, RawEvent, source_of
+from schemas.validation import ReadRecord, read
 from tests.event_builders import MATCH, a_card, a_goal, a_pass, a_translation, encoded
 
 NUMBER = 3
@@ -140,3 +141,38 @@ def test_origin_that_is_another_record_is_told() -> None:
     bench = Bench()
     bench.row(a_pass(), 4)
     assert bench.read((4, encoded(a_card()))) == {"unaccounted": 1, "origin": 1}
+
+
+def test_a_record_is_known_by_all_that_it_says() -> None:
+    """A field that no Struct knows makes another record; another spelling of it is a repeat."""
+    said = encoded(a_pass()).replace(b'"body":{', b'"body":{"xg":0.25,')
+    spaced = said.replace(b'"xg":0.25,', b' "xg" : 2.5e-1 , ')
+    other = said.replace(b"0.25", b"0.26")
+    bench, found = Bench(), read(said)
+    assert isinstance(found, ReadRecord)
+    bench.rows.add(key_of(a_pass()), 1, MATCH, NUMBER, 4, hash_said(found.said), True)
+    assert bench.read((4, said), (5, spaced), (6, other)) == {"unaccounted": 1}
+    assert bench.tally.repeats == 1
+
+
+def test_a_row_of_an_older_log_accounts_for_its_record_and_its_repeats() -> None:
+    """Its hash is of the fields that were known then, whatever else the record said."""
+    said = encoded(a_goal()).replace(b'"body":{', b'"body":{"xg":0.25,')
+    bench = Bench()
+    bench.rows.add(key_of(a_goal()), 1, MATCH, NUMBER, 4, bytes.fromhex("9bc7c6dfebbd5c34"), True)
+    assert bench.read((4, said), (5, encoded(a_goal())), (6, encoded(a_goal(player="B")))) == {
+        "unaccounted": 1
+    }
+    assert (bench.tally.events, bench.tally.repeats) == (1, 1)
+
+
+def test_a_record_that_was_taken_while_rules_were_laxer_is_accounted_for_by_its_row() -> None:
+    """Names given twice are refused by now; without a row of that time they need a dead letter."""
+    doubled = encoded(a_goal())[:-1] + b',"revision":0}'
+    bench = Bench()
+    bench.rows.add(key_of(a_goal()), 1, MATCH, NUMBER, 4, bytes.fromhex("9bc7c6dfebbd5c34"), True)
+    assert bench.read((4, doubled)) == {}
+    assert Bench().read((4, doubled)) == {"unaccounted": 1}
+    bench = Bench()
+    bench.row(a_goal(), 3)
+    assert bench.read((3, encoded(a_goal())), (4, doubled)) == {"unaccounted": 1}

@@ -7,7 +7,8 @@ import pytest
 
 from schemas import letters
 from schemas.raw import MAX_REVISION, BroadcastEvent
-from schemas.validation import MAX_RECORD_BYTES, Rejection, parse
+from schemas.record_form import MAX_RECORD_BYTES
+from schemas.validation import Rejection, parse
 from tests.event_builders import a_goal, a_post, encoded
 
 
