@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from recovery.audit.kafka_reads import KafkaSilentError
 from recovery.audit.servers import naming_servers
 from recovery.deadletters.sending import NotSentError
 from recovery.topics.cluster import FoundTopic, TopicAdmin, ignore_error
@@ -21,6 +22,7 @@ from settings import Settings
 
 _BATCH = 1_000
 _SENT_WITHIN_SECONDS = 10
+_SILENT_SECONDS = 20  # a broker that gives nothing for so long is down
 
 
 class Stray(NamedTuple):
@@ -111,10 +113,14 @@ class Fitter:
         )
         try:
             consumer.assign([TopicPartition(name, stray.partition, stray.first)])
-            following = stray.first
+            following, silent = stray.first, 0
             while following < stray.end:
                 found: list[Message] = []
-                for message in consumer.consume(_BATCH, 1.0):
+                messages = consumer.consume(_BATCH, 1.0)
+                silent = 0 if messages else silent + 1
+                if silent > _SILENT_SECONDS:
+                    raise KafkaSilentError(name, stray.partition, following, stray.end)
+                for message in messages:
                     error = message.error()
                     if error is None:
                         following = (message.offset() or 0) + 1
