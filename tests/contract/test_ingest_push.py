@@ -8,6 +8,7 @@ import pytest
 
 from ingest.tally import ACCEPTED, REFUSED, THROTTLED
 from resilience.rate_limit import TokenBucket
+from schemas.record_form import form_of_ours
 from tests.adapters import Push, a_bucket, lines_of
 from tests.clocks import FakeClock
 from tests.event_builders import a_goal, a_reading, encoded
@@ -45,6 +46,21 @@ async def test_one_object_or_an_array_of_them_is_taken(kafka: KafkaInMemory) -> 
 async def test_a_gzip_body_is_taken(kafka: KafkaInMemory) -> None:
     answer = await posted(Push(kafka), gzip.compress(GOOD), Content_Encoding="gzip")
     assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+
+
+async def test_what_we_do_not_know_is_passed_on_and_what_parsers_read_differently_is_refused(
+    kafka: KafkaInMemory,
+) -> None:
+    """A sensor says more before the platform is told; Kafka has it, our stamp behind it."""
+    grown = GOOD.replace(b'"body":{', b'"body": {"cadence": 88.0, "lap": null, ')
+    doubled = GOOD.replace(b'"body":{', b'"body":{"lap":1,"lap":2,')
+    answer = await posted(Push(kafka), b"[%b, %b]" % (grown, doubled))
+    assert [refused["field"] for refused in answer.json()["rejected"]] == ["body.lap"]
+    (record,) = kafka.on("sensor-events")
+    assert b'"body":{"cadence":88,"heart_rate":140,' in record.value
+    assert record.value[: record.value.rindex(b',"ingested_at":"')] == form_of_ours(a_reading())[:-1].replace(
+        b'"body":{', b'"body":{"cadence":88,'
+    )
 
 
 async def test_rejected_lines_are_told_with_line_field_and_reason(kafka: KafkaInMemory) -> None:

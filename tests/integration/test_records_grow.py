@@ -89,8 +89,8 @@ def new(installation: Settings, tmp_path: Path) -> Release:
 def _audit(*releases: Release) -> dict[str, Any]:
     """Audit by each release at once; what the last one found, once all found the same and nothing wrong."""
     running = [release.start(*AN_AUDIT) for release in releases]
-    for audit in running:
-        output, errors = audit.communicate(timeout=120)
+    answers = [audit.communicate(timeout=120) for audit in running]
+    for output, errors in answers:
         receipt: dict[str, Any] = json.loads(output or "{}")
         assert receipt.get("verdict") == "clean", (receipt.get("differences"), errors)
     return receipt
