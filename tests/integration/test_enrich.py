@@ -33,8 +33,8 @@ def _produce(settings: Settings, first: int, count: int, repeats: int = 0) -> No
     for number in range(first, first + count):
         match = MATCHES[number % len(MATCHES)]
         goal = a_goal(f"g{number}", match=match, side="home")
-        values.append((match, encoded(goal if number % 40 == 0 else a_pass(f"p{number}", match=match))))
-        if number % 80 == 0:
+        values.append((match, encoded(goal if number % 50 == 0 else a_pass(f"p{number}", match=match))))
+        if number % 100 == 0:
             values.append((match, encoded(a_cancel_of(goal))))
     for match, value in values + values[len(values) - repeats :]:
         partition = partition_of(match, settings.shards)
@@ -43,7 +43,7 @@ def _produce(settings: Settings, first: int, count: int, repeats: int = 0) -> No
 
 
 def _distinct(first: int, count: int) -> int:
-    return count + sum(1 for number in range(first, first + count) if number % 80 == 0)
+    return count + sum(1 for number in range(first, first + count) if number % 100 == 0)
 
 
 def _command(*arguments: str) -> list[str]:
