@@ -5,10 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import psycopg
 import pytest
@@ -23,6 +26,7 @@ from settings import ROOT, Settings
 from tests.builders_log import LogBuilder
 from tests.event_builders import a_goal, a_pass, encoded
 from tests.fixtures.audit_world import whole_log
+from tests.fixtures.waiting import eventually
 
 MATCHES = [f"match-{number}" for number in range(4)]
 AN_AUDIT = ("-m", "recovery", "audit", "--json", "--settle", "20s")
@@ -154,6 +158,67 @@ def test_two_releases_take_turns_over_one_log(
         assert (got["venue"], got["vendor"]) == (record["venue"], record["vendor"])
         assert got["body"]["xg"] == record["body"]["xg"]
         assert got["body"]["freeze_frame"][0] == {"x": 1}
+
+
+class Load:
+    """Sends grown records all the time, each of them again later and spelt otherwise."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self._settings = settings
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        turn = 0
+        while not self._is_over.wait(0.05):
+            fresh = [_grown(turn, number) for number in range(20)]
+            again = [(r["match"], _respelt(r)) for r in (*self.sent[-20:], *fresh[:5])]
+            _produce(self._settings, [(r["match"], json.dumps(r).encode()) for r in fresh] + again)
+            self.sent += fresh
+            turn += 1
+
+
+def test_two_releases_hand_over_to_each_other_under_load(
+    old: Release, new: Release, installation: Settings, tmp_path: Path
+) -> None:
+    """Forwards and back, twice, while records come in: each lane goes on where the other one stopped."""
+    store = tmp_path / "store"
+    store.mkdir()
+    arguments = ("-m", "bytewax.run", "dataflows.enrich", "-r", str(store), "-s", "1", "-b", "0")
+    with Load(installation) as load:
+        for release in (old, new, old, new, old):
+            before = _rows(installation)
+            with release.start(*arguments) as lane:
+                eventually(partial(_has_grown, installation, before + 100), timedelta(seconds=60))
+                assert _audit(old, new)["compared"]["dead_letters"] == 0
+                lane.terminate()
+                _, errors = lane.communicate(timeout=60)
+                assert lane.returncode == 0, errors
+    old.drain(store)
+    assert _audit(old, new)["compared"]["events"] == len(load.sent)
+    assert {live["event"]["source_event_id"] for live in _streamed(installation)} >= {
+        record["source_event_id"] for record in load.sent[:100]
+    }
+
+
+def _has_grown(settings: Settings, rows: int) -> bool:
+    return _rows(settings) > rows
+
+
+def _rows(settings: Settings) -> int:
+    with closing(psycopg.connect(settings.postgres)) as connection:
+        row = connection.execute("SELECT count(*) FROM events").fetchone()
+        assert row is not None
+        return int(row[0])
 
 
 def test_a_field_that_differs_is_a_conflict_for_every_release(
