@@ -20,7 +20,7 @@ _SIGNED = re.compile(rb'\{\s{0,8}"signature":\s?"hmac-sha256:([0-9a-f]{64})"')
 
 
 class Kind(StrEnum):
-    """What is signed: one kind never passes for another."""
+    """Kinds of signed manifests: a signature of one kind is wrong for another."""
 
     STORES = "touchline backup of recovery stores"
     POSTGRES = "touchline base backup of PostgreSQL"

@@ -1,4 +1,4 @@
-"""What a match remembers by id: merging revisions, forgetting corrections, order.
+"""Keep the incidents of a match by id: merge revisions, forget corrections, keep the order.
 
 Pure. `merged` is a join: the merged state of an id is the maximum over the
 records seen, so neither order nor repetition matters.
@@ -82,7 +82,7 @@ def merged(known: Incident | None, event: BroadcastEvent, seq: int) -> Incident:
 
 
 def _description(event: BroadcastEvent) -> _Description:
-    """What an add or modify says; of a type that does not count only what counts and clock need."""
+    """Read an add or modify; of a type that does not count, only what counts and clock need."""
     body = event.body
     if event.type not in REMEMBERED:
         return event.type, body.side or "", body.period or 0, body.clock or 0, "", "", "", ""

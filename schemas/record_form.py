@@ -91,7 +91,7 @@ def form_of(value: bytes, event: RawEvent) -> tuple[bytes, bytes]:
 
 
 def form_of_ours(event: RawEvent) -> bytes:
-    """What a record says that was made here, by a mapper of a vendor's format, and not read."""
+    """The form of a record that a mapper of a vendor's format made here."""
     return form_of(msgspec.json.encode(event), event)[0]
 
 

@@ -21,13 +21,13 @@ def part_of_shard(shard: int) -> str:
 
 
 def state_of(committed: Committed) -> LogState:
-    """What was committed, as a snapshot keeps it."""
+    """Encode the last commit seen of a shard as the state of a snapshot."""
     position, chain, (number, token), generation = committed
     return (STATE_VERSION, position, chain, number.to_bytes(_NUMBER_BYTES, "big") + token, generation)
 
 
 def committed_of(state: tuple[int, int, bytes] | LogState) -> Committed | None:
-    """What a snapshot saw committed; version 1 knew no commit tokens."""
+    """Decode the last commit that a snapshot saw; version 1 has no commit token."""
     if state[0] not in (1, STATE_VERSION):
         return None
     if len(state) == 3:

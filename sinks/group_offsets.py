@@ -1,6 +1,6 @@
-"""What Kafka's tools see of a lane: consumer-group offsets, told after the log and never read.
+"""Copy the offsets of a lane from the log to a consumer group, for Kafka's tools; no lane reads them.
 
-Where a lane reads on is in the log. But kafka-consumer-groups, Burrow and KEDA
+The log says where a lane reads on. But kafka-consumer-groups, Burrow and KEDA
 ask Kafka for the lag, and so the log's offsets are copied there.
 """
 

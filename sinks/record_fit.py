@@ -17,7 +17,7 @@ Headers = list[tuple[str, str | bytes]]
 
 
 class KafkaRecord(NamedTuple):
-    """What to produce, and where."""
+    """A record to produce, with its topic and partition."""
 
     topic: str
     partition: int
@@ -34,7 +34,7 @@ class KafkaRecord(NamedTuple):
 
 
 def size_of(record: KafkaRecord) -> int:
-    """What a broker compares with `max.message.bytes`, at most: a batch of this record alone."""
+    """The most that a broker compares with `max.message.bytes`: the bytes of a batch of this record alone."""
     return _BATCH_BYTES + len(_bytes(record.key)) + len(record.value) + _size_of_headers(record.headers)
 
 
@@ -63,7 +63,7 @@ def fitted(record: KafkaRecord, limit: int) -> KafkaRecord:
 
 
 def stub_of(record: KafkaRecord, why: str) -> KafkaRecord:
-    """What stands for a record that its topic does not take: which one it is, how large, and why."""
+    """Make the stub of a record that its topic refuses: which one it is, how large, and why."""
     key = _bytes(record.key)
     headers = [(name, _shortened(name, value)) for name, value in record.headers]
     headers += [(CUT, str(len(record.value))), (STUB, why)]

@@ -1,7 +1,7 @@
-"""How parked events get into the log: redriven letters, then the rest as they came, some at a time.
+"""Append parked events to the log: redriven letters, then the rest as they came, some at a time.
 
-Each transaction takes events out of the car park and puts them into the log,
-so a crash leaves either. What comes in meanwhile is parked behind them; the
+Each transaction deletes parked events and appends them to the log, so a
+crash leaves either. What comes in meanwhile is parked behind them; the
 transaction that finds no more of them opens the match.
 """
 

@@ -20,7 +20,7 @@ _TOKENS_KEPT = 100_000
 
 
 class CommitToken(NamedTuple):
-    """What proves the commits of a shard that hold none of its events; number 0 before the first."""
+    """A proof of the commits of a shard that hold none of its events; number 0 before the first."""
 
     number: int
     token: bytes
@@ -30,7 +30,7 @@ NO_TOKEN = CommitToken(0, bytes(TOKEN_BYTES))
 
 
 class Committed(NamedTuple):
-    """What a writer saw committed of its shard: the head, and the last commit token."""
+    """The head and the last commit token of a shard, as its writer saw them committed."""
 
     position: int
     chain: bytes
