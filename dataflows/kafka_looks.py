@@ -13,7 +13,7 @@ from schemas.raw import RAW_TOPICS
 from settings import Settings
 from sinks.availability import Availability
 from sinks.kafka_outlet import KafkaOutlet
-from sinks.last_records import Partition, TopicsUnreadableError, look_at_ends, read_last_headers
+from sinks.last_records import Partition, TopicsUnreadableError, look_at_ends
 from sinks.stream_repair import begin_generation, generations_of
 from storage.reading import LogUnavailableError
 from storage.relay_reads import Letter, LetterPlace, LogRun, RelayReads, ShardState
@@ -87,6 +87,7 @@ class LiveEventsLooker:
         self._life = 0
         self._last: dict[int, LogPosition] = {}  # of each shard, the last record in Kafka or on its way
         self._cursors: dict[int, LogPosition] = {}  # up to where its events are there
+        self._barred: set[int] = set()  # shards whose partition is left out in this life of the outlet
         self._lives_seen_at: float | None = None  # None: a shard waits for its place
         self._limit = max(1, _ROWS // settings.shards)
 
@@ -116,10 +117,18 @@ class LiveEventsLooker:
         return Found(runs, _AT_ONCE if is_full else _IDLE)
 
     def _read_last_records(self) -> None:
+        """Learn what the partitions end with. One that cannot be read, or takes nothing, is left out.
+
+        The outlet begins another life once its bar is over.
+        """
         topic = self._settings.topic_prefix + LIVE_EVENTS
-        partitions = [Partition(topic, shard) for shard in range(self._settings.shards)]
-        headers = read_last_headers(self._settings.kafka, partitions)
-        places = {partition.number: live_place(each) for partition, each in headers.items()}
+        shards = range(self._settings.shards)
+        asked = [Partition(topic, shard) for shard in shards if not self._outlet.is_barred(topic, shard)]
+        found = look_at_ends(self._settings.kafka, asked)
+        for partition, reason in found.unreadable.items():
+            self._outlet.bar(*partition, reason)
+        self._barred = {shard for shard in shards if self._outlet.is_barred(topic, shard)}
+        places = {partition.number: live_place(each) for partition, each in found.headers.items()}
         self._last = {shard: place for shard, place in places.items() if place}
         self._cursors = {}
         self._lives_seen_at = None
@@ -132,7 +141,7 @@ class LiveEventsLooker:
         self._lives_seen_at = now
         for log in self._log.states({shard: place.position for shard, place in self._last.items()}):
             known = self._cursors.get(log.shard)
-            if known is not None and known.generation == log.generation:
+            if log.shard in self._barred or (known is not None and known.generation == log.generation):
                 continue
             last = self._last.get(log.shard)
             if last is not None and has_lost(last, log):

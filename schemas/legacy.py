@@ -108,13 +108,14 @@ def is_same_body(stored: bytes, body_hash: bytes, value: bytes | None) -> bool:
     return event is not None and stored == _hash(event)
 
 
-def legacy_identity(value: bytes | None) -> tuple[bytes, str, bytes] | None:
-    """Key, match and hash of a record that was one then, of what today may be refused."""
+def legacy_identity(value: bytes | None) -> tuple[bytes, str, bytes, str] | None:
+    """Key, match, hash and source of a record that was one then, of what today may be refused."""
     event = _read(value)
     if event is None:
         return None
     source = str(event.__struct_config__.tag)
-    return event_key(event.match, source, event.source_event_id, event.revision), event.match, _hash(event)
+    key = event_key(event.match, source, event.source_event_id, event.revision)
+    return key, event.match, _hash(event), source
 
 
 def _read(value: bytes | None) -> _Raw | None:

@@ -36,6 +36,8 @@ COPIED_BYTES = 1_000_000
 # What a browser counts exactly; a generation is a time in milliseconds. The relay begins generations
 # above the last record's, so a number made up by somebody else must not get that far.
 _NUMBERS_END = 2**53
+# Of a letter: PostgreSQL is asked for it, and refuses the whole query for a number that is none of its own.
+_LETTERS_END = 2**63
 
 Headers = Mapping[str, bytes]
 
@@ -77,7 +79,7 @@ def letter_copy(headers: Headers) -> LetterCopy | None:
     """The letter that a record of a `<topic>-dlq` copies; None when somebody else wrote it."""
     try:
         topic, partition, offset = headers[ORIGIN].decode().split("/")
-        return LetterCopy(
+        found = LetterCopy(
             int(headers[LETTER]),
             topic,
             int(partition),
@@ -87,3 +89,5 @@ def letter_copy(headers: Headers) -> LetterCopy | None:
         )
     except (KeyError, ValueError):
         return None
+    is_ours = 0 < found.letter < _LETTERS_END and found.rejected_at.tzinfo is not None
+    return found if is_ours else None

@@ -26,6 +26,8 @@ from schemas.raw import RawEvent
 
 # Far above any real record (a post of 4,000 characters is 16 KB at most).
 MAX_RECORD_BYTES = 64 * 1024
+# Kept free for our stamp: what ingest has confirmed must not be too large behind it.
+STAMP_BYTES = len(',"ingested_at":"2026-01-01T00:00:00.000000+00:00"')
 # Ours are 3 deep. JSON parsers give up between 250 and 1,000, or not at all.
 MAX_DEPTH = 32
 # 2**53 - 1: the largest integer that every JSON parser reads exactly.
@@ -84,8 +86,9 @@ def form_of(value: bytes, event: RawEvent) -> tuple[bytes, bytes]:
         raise _refusal(value, "NUL in a text")
     if said.count(b"{") + (said.count(b"[") if _BRACKET in said else 0) > MAX_DEPTH:
         _must_read_strictly(value)
-    if len(said) > MAX_RECORD_BYTES:
-        detail = f"{len(said)} bytes when its numbers are spelt out; at most {MAX_RECORD_BYTES} are taken"
+    if len(said) > MAX_RECORD_BYTES - STAMP_BYTES:
+        most = MAX_RECORD_BYTES - STAMP_BYTES
+        detail = f"{len(said)} bytes in its one form and without our stamp; at most {most} are taken"
         raise RecordFormError(letters.OVERSIZED, detail)
     return said, value if record == value else record
 

@@ -34,19 +34,6 @@ class LastRecords(NamedTuple):
     unreadable: dict[Partition, str]  # why
 
 
-def read_last_headers(
-    bootstrap: str, partitions: Iterable[Partition], within: timedelta = _ANSWER_WITHIN
-) -> dict[Partition, dict[str, bytes]]:
-    """The headers of the last record of each partition; those without records are left out.
-
-    Raises TopicsUnreadableError, for a topic that does not exist too.
-    """
-    found = look_at_ends(bootstrap, partitions, within)
-    for reason in found.unreadable.values():
-        raise TopicsUnreadableError(reason)
-    return found.headers
-
-
 def look_at_ends(
     bootstrap: str, partitions: Iterable[Partition], within: timedelta = _ANSWER_WITHIN
 ) -> LastRecords:

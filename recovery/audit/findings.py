@@ -15,7 +15,7 @@ KINDS = {
     "letter_topic": "a dead letter comes from a topic that the log does not know",
     "parked": "a parked event or an obeyed control is not its record in Kafka, or not as a lane leaves it",
     "sum": "records of a topic are not the sum of its events, repeats, dead letters, parked and controls",
-    "partition": "a raw topic has a partition that no lane reads",
+    "partition": "a raw topic has records in a partition that no lane reads",
     "history": "the log lost what an audit before has seen, and its generation did not rise",
     "match": "the table of matches does not agree with the events",
     "shard": "a match is in the log of another shard",

@@ -181,7 +181,7 @@ class KafkaReads:
 
     def outlet_records(self, name: str, partition: int, first: int, end: int) -> Iterator[list[OutletRecord]]:
         """The same of a topic that the relay fills."""
-        return self._read(name, partition, first, end, _outlet_record)
+        return self._read(name, partition, first, end, outlet_record)
 
     def _read(
         self, name: str, partition: int, first: int, end: int, record_of: Callable[[Message, int], Record]
@@ -207,9 +207,12 @@ def _raw_record(message: Message, offset: int) -> RawRecord:
     return RawRecord(offset, message.key(), message.value())
 
 
-def _outlet_record(message: Message, offset: int) -> OutletRecord:
-    headers = cast("list[tuple[str, bytes]]", message.headers() or [])
-    return OutletRecord(offset, message.key(), message.value(), dict(headers))
+def outlet_record(message: Message, offset: int) -> OutletRecord:
+    """A record of a topic that the relay fills, as the checks read it."""
+    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    # Anybody may write into these topics, also a header without a value.
+    headers = {name: value for name, value in pairs if value is not None}
+    return OutletRecord(offset, message.key(), message.value(), headers)
 
 
 def _sorted_in(

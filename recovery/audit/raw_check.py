@@ -201,7 +201,7 @@ class RawCheck:
         self, record: RawRecord, found: ReadRecord | Rejection | ControlRecord, given: str
     ) -> str:
         if isinstance(found, Rejection):
-            return found.reason
+            return given if self._was_right_before(record.value, given) else found.reason
         if isinstance(found, ControlRecord):
             return "none: a control record"
         rows = self._log.rows
@@ -220,6 +220,21 @@ class RawCheck:
         if self._is_repeat(record, found, ordinal):
             return given if given in _REFUSED_BY_APPEND else "none: a repeat"
         return given if given in _REFUSED_BY_APPEND else letters.CONFLICTING_DUPLICATE
+
+    def _was_right_before(self, value: bytes | None, given: str) -> bool:
+        """Whether the release before, which took more for a record, refused this one for a later reason."""
+        then = legacy_identity(value)
+        if then is None:
+            return False
+        key, match, body, source = then
+        if given == letters.WRONG_TOPIC:
+            return source != RAW_TOPICS[self._cut.topic]
+        if given == letters.WRONG_PARTITION:
+            return partition_of(match, self._log.shards) != self._log.shard
+        if given == letters.CONFLICTING_DUPLICATE:
+            ordinal = self._log.rows.find(key)
+            return ordinal is not None and self._log.rows.body_hash(ordinal) != body
+        return given in _REFUSED_BY_APPEND
 
     def _miss(self, record: RawRecord, match: str | None, expected: str, counted: bool = False) -> None:
         if not counted:

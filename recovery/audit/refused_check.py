@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 
 from recovery.audit.findings import Findings
-from schemas.fold import empty_image, fold
+from schemas.fold import FOLD_VERSION, empty_image, fold
 from schemas.identity import key_of
 from schemas.image import MatchImage
 from schemas.raw import RawEvent
@@ -29,13 +29,17 @@ class _Refused:
 
 
 class _Line:
-    """The letters of one topic of a match, by offset, and the images that the next one may have met."""
+    """The letters of one topic of a match, by offset, and the images that the next one may have met.
 
-    __slots__ = ("images", "letters")
+    `oldest`: the oldest fold of the rows between which it stands.
+    """
+
+    __slots__ = ("images", "letters", "oldest")
 
     def __init__(self) -> None:
         self.letters: deque[_Refused] = deque()
         self.images: list[MatchImage] = []
+        self.oldest = FOLD_VERSION
 
     def see(self, image: MatchImage) -> None:
         """Note an image. One with the same incidents and fixture takes and refuses the same."""
@@ -51,7 +55,8 @@ class RefusedCheck:
     images between the rows of its match and topic before and behind it.
     Rows of other topics lie in between; refused by one of these images is
     refused rightly. Letters that are settled are left out: a fold that was
-    mended takes them, and a redrive has sent them.
+    mended takes them, and a redrive has sent them. So are those beside a row of
+    an older fold, which refused by bounds that nobody has any more.
     """
 
     def __init__(
@@ -78,12 +83,14 @@ class RefusedCheck:
             return
         for line in lines.values():
             line.see(image)
+            line.oldest = min(line.oldest, row.fold_version)
         own = lines.get(row.topic)
         if own is None or (row.topic, row.source_offset) in self._redriven:
             return
         while own.letters and own.letters[0].offset < row.source_offset:
-            self._check(own.letters.popleft(), own.images, at, findings)
+            self._check(own.letters.popleft(), own, at, findings)
         own.images.clear()
+        own.oldest = row.fold_version
 
     def finish(self, images: Mapping[str, MatchImage], at: datetime, findings: Findings) -> None:
         """After the last row: what is left met the last image of its match, at the latest."""
@@ -91,13 +98,13 @@ class RefusedCheck:
             for line in lines.values():
                 line.see(images.get(match) or empty_image(match))
                 for refused in line.letters:
-                    self._check(refused, line.images, at, findings)
+                    self._check(refused, line, at, findings)
 
-    def _check(
-        self, refused: _Refused, images: Iterable[MatchImage], at: datetime, findings: Findings
-    ) -> None:
+    def _check(self, refused: _Refused, line: _Line, at: datetime, findings: Findings) -> None:
+        if line.oldest < FOLD_VERSION:
+            return
         event = refused.event
-        for image in images:
+        for image in line.images:
             try:
                 after, _ = fold(
                     image, event, key_of(event).hex(), at, importance_of(event), language_of(event)

@@ -9,6 +9,7 @@ from rich.text import Text
 from recovery.audit.history import HistoryNote
 from recovery.audit.receipt import DifferenceLine, Receipt
 from recovery.audit.tally import MatchTally
+from storage.store_errors import printable
 
 # A screen holds so many; the rest is in --json.
 _MATCHES_SHOWN = 40
@@ -99,7 +100,7 @@ def _matches(receipt: Receipt) -> Table:
 
 def _match_cells(match: MatchTally) -> list[str | Text]:
     return [
-        match.match,
+        Text(printable(match.match)),  # a sender chose it: `[/red]` is no markup
         str(match.shard),
         f"{match.score.home}-{match.score.away}",
         f"{match.records:,}",
@@ -167,6 +168,6 @@ def _show_history(history: HistoryNote, console: Console) -> None:
 
 
 def _show_difference(difference: DifferenceLine, console: Console) -> None:
-    console.print(Text(f"  {difference.where}"))
-    console.print(Text(f"    expected {difference.expected}", "dim"))
-    console.print(Text(f"    found    {difference.found}", "dim"))
+    console.print(Text(f"  {printable(difference.where)}"))
+    console.print(Text(f"    expected {printable(difference.expected)}", "dim"))
+    console.print(Text(f"    found    {printable(difference.found)}", "dim"))

@@ -12,6 +12,7 @@ from recovery.deadletters.plan import EVENT, Step
 from recovery.deadletters.redrive import Result, target
 from storage.dead_letters import Action, Group, Letter, Line
 from storage.parking import ParkedMatch
+from storage.store_errors import printable
 
 _HEX_WIDTH = 16
 # Enough to see what something is; --json has all of it.
@@ -45,10 +46,9 @@ def show_list(groups: Sequence[Group], newest: Sequence[Line], console: Console)
     console.print(f"\n{total:,} dead letters. The newest:\n")
     table = _table("letter", "state", "reason", "match", "rejected", "detail")
     for line in newest:
-        detail = Text(line.detail, overflow="ellipsis", no_wrap=True)
-        table.add_row(
-            str(line.letter), line.state, line.reason, line.match or "", _time(line.rejected_at), detail
-        )
+        detail = Text(printable(line.detail), overflow="ellipsis", no_wrap=True)
+        match = _told(line.match)
+        table.add_row(str(line.letter), line.state, line.reason, match, _time(line.rejected_at), detail)
     console.print(table)
 
 
@@ -65,7 +65,7 @@ def show_letter(letter: Letter, history: Iterable[Action], console: Console) -> 
         ("key", "-" if letter.key is None else _text(letter.key) or letter.key.hex()),
         ("rejected", letter.rejected_at.isoformat(timespec="milliseconds")),
     ):
-        table.add_row(Text(name, "bold"), Text(value))
+        table.add_row(Text(name, "bold"), _told(value))
     console.print(table)
     _show_bytes("original", letter.original, console)
     if letter.corrected is not None:
@@ -73,10 +73,9 @@ def show_letter(letter: Letter, history: Iterable[Action], console: Console) -> 
     table = _table("when", "who", "what", "from", "to", "detail")
     for action in history:
         place = f"{action.topic}[{action.partition}]@{action.offset}" if action.topic else ""
-        detail = Text(" ".join(filter(None, (place, action.detail))))
-        table.add_row(
-            _time(action.acted_at), action.who, action.what, action.from_state, action.to_state, detail
-        )
+        detail = _told(" ".join(filter(None, (place, action.detail))))
+        who = _told(action.who)
+        table.add_row(_time(action.acted_at), who, action.what, action.from_state, action.to_state, detail)
     if table.row_count:
         console.print("\nhistory")
         console.print(table)
@@ -86,7 +85,7 @@ def _show_bytes(name: str, value: bytes, console: Console) -> None:
     console.print(f"\n{name}, {len(value):,} bytes")
     shown = readable(value)
     if shown is not None:
-        console.print(Text(shown.decode("utf-8", "backslashreplace")), soft_wrap=True)
+        console.print(_told(shown.decode("utf-8", "backslashreplace")), soft_wrap=True)
         return
     for line in hex_lines(value[:_HEX_BYTES]):
         console.print(Text(line))
@@ -99,8 +98,8 @@ def hex_lines(value: bytes) -> list[str]:
     lines = []
     for start in range(0, len(value), _HEX_WIDTH):
         part = value[start : start + _HEX_WIDTH]
-        printable = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
-        lines.append(f"{start:06x}  {part.hex(' '):<{3 * _HEX_WIDTH}} {printable}")
+        letters = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        lines.append(f"{start:06x}  {part.hex(' '):<{3 * _HEX_WIDTH}} {letters}")
     return lines
 
 
@@ -120,18 +119,24 @@ def show_plan(steps: Iterable[Step], console: Console) -> None:
         style = "" if step.expected == EVENT else "yellow"
         expected = Text(step.expected, style)
         size = f"{len(step.value):,}{copy}"
-        table.add_row(str(step.letter), step.match or "", target(step), size, expected, Text(step.why))
+        table.add_row(str(step.letter), _told(step.match), target(step), size, expected, _told(step.why))
     console.print(table)
 
 
 def show_result(result: Result, console: Console) -> None:
     """One line of what a redrive did."""
     text = f"letter {result.letter} -> {result.to}: {result.state}"
-    console.print(f"{text} ({result.detail})" if result.detail else text, markup=False, soft_wrap=True)
+    text += f" ({printable(result.detail)})" if result.detail else ""
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _time(instant: datetime) -> str:
     return instant.strftime("%m-%d %H:%M")
+
+
+def _told(text: str | None) -> Text:
+    """A cell of what others wrote: no markup, and nothing that a terminal obeys."""
+    return Text("\n".join(map(printable, (text or "").split("\n"))))
 
 
 def show_parked(matches: Sequence[ParkedMatch], console: Console) -> None:
@@ -143,7 +148,6 @@ def show_parked(matches: Sequence[ParkedMatch], console: Console) -> None:
     for match in matches:
         waiting = f"{match.waiting:,}"
         since = _time(match.since)
-        table.add_row(
-            match.match, str(match.shard), match.state, waiting, since, match.issued_by, match.because
-        )
+        by, because = _told(match.issued_by), _told(match.because)
+        table.add_row(_told(match.match), str(match.shard), match.state, waiting, since, by, because)
     console.print(table)

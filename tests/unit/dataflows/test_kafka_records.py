@@ -73,6 +73,17 @@ def test_a_record_of_somebody_else_has_no_place() -> None:
         {"letter": b"1", "origin": b"a/0/1", "reason": b"empty", "rejected_at": b"then"},
     ):
         assert letter_of(headers) is None
+    ours = as_read(letter_records("")([a_letter()])[0])
+    assert letter_of(ours) is not None
+    for wrong in (
+        {"letter": b"0"},
+        {"letter": b"-1"},
+        {"letter": b"9223372036854775808"},
+        {"letter": b"9" * 5_000},
+        {"rejected_at": b"2024-03-16T22:00:00"},
+    ):
+        # The relay asks PostgreSQL for the last letters of all partitions at once.
+        assert letter_of(ours | wrong) is None
 
 
 def a_state(base: int, head: int, chain_at: bytes | None) -> ShardState:

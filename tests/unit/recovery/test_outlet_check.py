@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from confluent_kafka import Message
 
 from dataflows.kafka_records import letter_records, live_records
 from recovery.audit.findings import KINDS, Findings
-from recovery.audit.kafka_reads import OutletRecord
+from recovery.audit.kafka_reads import OutletRecord, outlet_record
 from recovery.audit.outlet_check import LettersCheck, LiveEventsCheck, OutletTally
 from sinks.record_fit import KafkaRecord, fitted
 from storage.audit_reads import LetterRow, LogRow, ShardRow
@@ -164,6 +165,14 @@ def test_damage_to_copied_letters_is_found_and_named(damage: str) -> None:
     assert set(audit_letters(topic).counts) == kinds
 
 
+def test_headers_without_a_value_are_of_somebody_else_and_end_no_audit() -> None:
+    nameless = dict.fromkeys(("generation", "position", "chain", "letter", "origin", "reason", "rejected_at"))
+    message = Message(offset=7, key=b"k", value=b"v", headers=list(nameless.items()))
+    record = outlet_record(message, 7)
+    assert set(audit_live([*whole(), record])[0].counts) == {"outlet_record"}
+    assert set(audit_letters([*letters(1, 2, 3), record]).counts) == {"outlet_record"}
+
+
 def test_letters_that_kafka_has_trimmed_are_not_missed() -> None:
     assert audit_letters(letters(2, 3), is_trimmed=True).counts == {}
 
@@ -182,6 +191,7 @@ CUT_DAMAGES: dict[str, Topic] = {
     "another beginning": changed(CUT, 1, value=b"2" + b"y" * (len(CUT[1].value or b"") - 1)),
     "another size": relabelled(CUT, 1, cut=b"50"),
     "no number": relabelled(CUT, 1, cut=b"many"),
+    "a number that Python does not read": relabelled(CUT, 1, cut=b"9" * 5_000),
     "cut unsaid": changed(CUT, 1, headers={k: v for k, v in CUT[1].headers.items() if k != "cut"}),
     "cut somewhere else": changed(CUT, 1, value=(CUT[1].value or b"")[:-1]),
     "another letter's beginning": changed(CUT, 1, value=CUT[0].value),

@@ -51,9 +51,25 @@ def _twice(levels: int) -> bytes:
     return b"\x80\x04" + inner + b"."
 
 
+def _dear_key(levels: int) -> bytes:
+    """A dict whose key is a tuple that is hashed 2 ** levels times."""
+    key = b"N\x85\x94"
+    for level in range(levels):
+        key += b"h" + bytes([level]) + b"h" + bytes([level]) + b"\x86\x94"
+    return b"\x80\x04}(" + key + b"tK\x01s."
+
+
 @pytest.mark.parametrize(
     "data",
     [
+        _dear_key(60),
+        _dear_key(60).replace(b"}(", b"}((").replace(b"tK\x01s.", b"tK\x01u."),
+        pickle.dumps({}, 4)[:2]
+        + b"}("
+        + b"".join(
+            b"\x8a\x0b" + (number * (2**61 - 1)).to_bytes(11, "little") + b"N" for number in range(1, 20_000)
+        )
+        + b"u.",
         _bomb(2**25),
         _twice(60),
         b"\x80\x04" + b"(" * 100 + b"l" * 100 + b".",
@@ -70,6 +86,9 @@ def _twice(levels: int) -> bytes:
         pickle.dumps(frozenset()),
     ],
     ids=[
+        "key_that_takes_hours",
+        "keys_that_take_hours",
+        "keys_of_one_hash",
         "memo_of_gigabytes",
         "more_than_any_memory",
         "lists_by_mark",

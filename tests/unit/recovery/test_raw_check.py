@@ -176,3 +176,41 @@ def test_a_record_that_was_taken_while_rules_were_laxer_is_accounted_for_by_its_
     bench = Bench()
     bench.row(a_goal(), 3)
     assert bench.read((3, encoded(a_goal())), (4, doubled)) == {"unaccounted": 1}
+
+
+DOUBLED = encoded(a_goal(player="B"))[:-1] + b',"revision":0}'
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason"),
+    [
+        ("broadcast-events", letters.CONFLICTING_DUPLICATE),
+        ("broadcast-events", letters.IMAGE_FULL),
+        ("broadcast-events", letters.INVALID_RECORD),
+        ("sensor-events", letters.WRONG_TOPIC),
+    ],
+)
+def test_a_letter_of_the_release_before_has_the_reason_of_its_time(topic: str, reason: str) -> None:
+    """What is no record by now passed then, and was refused for what comes behind."""
+    bench = Bench(topic)
+    if topic == "broadcast-events":
+        bench.row(a_goal(), 4)
+    bench.letter(5, reason, DOUBLED)
+    records = [(4, encoded(a_goal()))] if topic == "broadcast-events" else []
+    assert bench.read(*records, (5, DOUBLED)) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (DOUBLED, letters.CONFLICTING_DUPLICATE),  # with nothing in the log
+        (DOUBLED, letters.WRONG_TOPIC),
+        (DOUBLED, letters.WRONG_PARTITION),
+        (DOUBLED, letters.MALFORMED_JSON),
+        (b"{", letters.IMAGE_FULL),
+    ],
+)
+def test_a_reason_that_no_release_gave_is_told(value: bytes, reason: str) -> None:
+    bench = Bench()
+    bench.letter(5, reason, value)
+    assert bench.read((5, value)) == {"letter_reason": 1}

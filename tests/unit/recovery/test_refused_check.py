@@ -7,7 +7,7 @@ import pytest
 from recovery.audit.findings import Findings
 from recovery.audit.refused_check import RefusedCheck
 from schemas import letters
-from schemas.fold import ImageFullError, advance, empty_image
+from schemas.fold import FOLD_VERSION, ImageFullError, advance, empty_image
 from schemas.identity import body_hash, key_of
 from schemas.image import MatchImage
 from schemas.raw import RawEvent, source_of
@@ -38,10 +38,10 @@ def a_letter(offset: int, event: RawEvent | None = None, topic: int = BROADCAST)
     return LetterRow(offset, topic, offset, letters.IMAGE_FULL, MATCH, value)
 
 
-def a_row(offset: int, event: RawEvent) -> LogRow:
+def a_row(offset: int, event: RawEvent, fold_version: int = FOLD_VERSION) -> LogRow:
     topic = BROADCAST if source_of(event) == "broadcast" else SENSORS
     key, body = key_of(event), body_hash(event)
-    return LogRow(1, MATCH, 1, key, body, bytes(16), topic, offset, 0, 0, True, 1, b"")
+    return LogRow(1, MATCH, 1, key, body, bytes(16), topic, offset, 0, 0, True, fold_version, b"")
 
 
 class Rows:
@@ -51,8 +51,14 @@ class Rows:
         self.findings = Findings(9)
         self.check = RefusedCheck(0, waiting, redriven)
 
-    def see(self, offset: int, image: MatchImage, event: RawEvent | None = None) -> None:
-        self.check.see(a_row(offset, event or a_pass()), image, AT, self.findings)
+    def see(
+        self,
+        offset: int,
+        image: MatchImage,
+        event: RawEvent | None = None,
+        fold_version: int = FOLD_VERSION,
+    ) -> None:
+        self.check.see(a_row(offset, event or a_pass(), fold_version), image, AT, self.findings)
 
     def end(self, image: MatchImage | None) -> dict[str, int]:
         self.check.finish({} if image is None else {MATCH: image}, AT, self.findings)
@@ -120,3 +126,37 @@ def test_each_letter_is_told_once_and_what_is_no_record_is_left_to_others() -> N
     for offset in (4, 6, 9, 10):
         rows.see(offset, EMPTY)
     assert rows.end(EMPTY) == {"letter_fold": 2}
+
+
+@pytest.mark.parametrize(
+    ("versions", "told"),
+    [
+        ((1, 1, 1), {}),
+        ((1, 2, 2), {}),  # the release came between the two rows: before or behind the letter
+        ((1, 1, 2), {}),
+        ((2, 2, 2), {"letter_fold": 1}),
+    ],
+)
+def test_a_letter_beside_a_row_of_an_older_fold_was_refused_by_its_rules(
+    versions: tuple[int, int, int], told: dict[str, int]
+) -> None:
+    """A match was full at other bounds then; a reading beside it tells the fold as well."""
+    rows = Rows(a_letter(5))
+    rows.see(4, EMPTY, fold_version=versions[0])
+    rows.see(70, EMPTY, a_reading(), versions[1])
+    rows.see(6, EMPTY, fold_version=versions[2])
+    assert rows.end(EMPTY) == told
+
+
+def test_a_letter_behind_the_last_row_of_an_older_fold_is_not_judged() -> None:
+    rows = Rows(a_letter(5))
+    rows.see(4, EMPTY, fold_version=1)
+    assert rows.end(EMPTY) == {}
+
+
+def test_behind_a_row_of_this_fold_letters_are_judged_again() -> None:
+    rows = Rows(a_letter(5), a_letter(9))
+    rows.see(4, EMPTY, fold_version=1)
+    rows.see(6, EMPTY)
+    rows.see(10, EMPTY)
+    assert rows.end(EMPTY) == {"letter_fold": 1}

@@ -2,13 +2,15 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from recovery.audit.findings import Findings
 from recovery.audit.history import HistoryNote
 from recovery.audit.receipt import Receipt, write_receipt
 from recovery.audit.table import show
-from recovery.audit.tally import Tallies, TopicTally
+from recovery.audit.tally import MatchTally, Tallies, TopicTally
+from storage.store_errors import printable
 
 
 def a_receipt(findings: Findings, matches: int = 3, unsettled: list[str] | None = None) -> Receipt:
@@ -49,6 +51,18 @@ def test_matches_that_differ_come_first_and_the_rest_is_counted() -> None:
     assert "shard 7 position 8" in text
     assert "2 differences." in text
     assert receipt.verdict == "different"
+
+
+@pytest.mark.parametrize("name", ["[/red]", "[bold]m[/bold]", "m\x1b[2J", "m\x9b2J", "m\u202e"])
+def test_a_match_may_be_called_anything(name: str) -> None:
+    """A sender chose the name: it is neither markup nor something that a terminal obeys."""
+    findings = Findings(1)
+    findings.add("payload", f"row of {name}", name.encode(), name, name)
+    receipt = a_receipt(findings)
+    receipt.matches.append(MatchTally(match=name, shard=0))
+    text = shown(receipt)
+    assert printable(name) in text
+    assert printable(text.replace("\n", "")) == text.replace("\n", "")
 
 
 def test_what_did_not_settle_is_listed() -> None:

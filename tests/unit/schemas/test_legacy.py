@@ -37,5 +37,6 @@ def test_a_row_is_verified_by_the_bytes_that_it_has(record: RawEvent, digest: st
 
 def test_a_record_that_is_refused_today_has_the_identity_it_had() -> None:
     doubled = encoded(a_goal())[:-1] + b',"revision":0}'
-    assert legacy_identity(doubled) == (key_of(a_goal()), a_goal().match, bytes.fromhex(_STORED[0][1]))
+    stored = bytes.fromhex(_STORED[0][1])
+    assert legacy_identity(doubled) == (key_of(a_goal()), a_goal().match, stored, "broadcast")
     assert legacy_identity(b"{") is legacy_identity(None) is None

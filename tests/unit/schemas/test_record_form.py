@@ -10,7 +10,14 @@ import pytest
 from schemas import letters
 from schemas.identity import hash_said
 from schemas.raw import BroadcastBody, BroadcastEvent, DerivedBody, RawEvent, SensorBody, SocialBody
-from schemas.record_form import MAX_DEPTH, MAX_RECORD_BYTES, form_of_ours, stamped, unstamped
+from schemas.record_form import (
+    MAX_DEPTH,
+    MAX_RECORD_BYTES,
+    STAMP_BYTES,
+    form_of_ours,
+    stamped,
+    unstamped,
+)
 from schemas.validation import ReadRecord, Rejection, read
 from tests.event_builders import KICK_OFF, a_goal, a_reading, encoded
 
@@ -157,6 +164,16 @@ def test_what_parsers_read_differently_is_refused_and_named(text: str, reason: s
 def test_what_no_parser_takes_is_refused(text: str, reason: str) -> None:
     """Or what only fits while it is written shortly."""
     assert _refusal(_with(text)).reason == reason
+
+
+def test_what_ingest_confirms_is_not_too_large_behind_its_stamp() -> None:
+    """The largest record that is taken is taken once more by the lane; one byte more is refused at once."""
+    room = MAX_RECORD_BYTES - STAMP_BYTES - len(_said(_with('""')))
+    said = _said(_with('"' + "x" * room + '"'))
+    sent = stamped(said, KICK_OFF + timedelta(microseconds=1))
+    assert len(sent) <= MAX_RECORD_BYTES
+    assert _said(sent) == said
+    assert _refusal(_with('"' + "x" * (room + 1) + '"')).reason == letters.OVERSIZED
 
 
 def test_bytes_that_are_no_text_are_refused_in_a_field_nobody_knows() -> None:
