@@ -42,8 +42,8 @@ from storage.parking import RELEASING, match_states
 from telemetry.log import Log
 
 _IDLE_SECONDS = 1.0
-# How late a lane that has nothing to write notices that a failover took commits. One look-up of a
-# few rows: 0.3 ms for eight shards.
+# How late a lane that has nothing to write notices that a failover took commits: one look-up of a
+# few rows by their keys.
 _HISTORY_EVERY = timedelta(seconds=1)
 
 NEW_LIFE = "log.new_life_begun"
