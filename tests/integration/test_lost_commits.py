@@ -246,7 +246,8 @@ def test_a_commit_whose_answer_was_lost_is_proved_once_it_was_found(
     writer.settle()
     with database.transaction():  # the next record's commit, as a lane sees it that got no answer
         database.execute(
-            "INSERT INTO dead_letters (topic, partition, source_offset, reason, detail, original, rejected_at)"
+            "INSERT INTO dead_letters"
+            " (topic, partition, source_offset, reason, detail, original, rejected_at)"
             " SELECT d.topic, d.partition, %s, d.reason, d.detail, d.original, now() FROM dead_letters AS d",
             (writer.offset,),
         )
