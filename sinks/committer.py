@@ -38,7 +38,7 @@ from storage.history import (
 )
 from storage.images import rebuild
 from storage.lane_reads import WRITER
-from storage.parking import RELEASING, match_states
+from storage.parking import match_states
 from telemetry.log import Log
 
 _IDLE_SECONDS = 1.0
@@ -123,18 +123,17 @@ class Committer:
         with self._reader_lock:
             connection = self._reader_connection()
             known = self._logs.get(shard)
-            owned = known.owned if known is not None else take_shard(connection, shard)
-            head = read_head(connection, shard)
-            token = last_token(connection, shard)
+            if known is None:
+                owned = take_shard(connection, shard)
+                head, token = read_head(connection, shard), last_token(connection, shard)
             if snapshot is not None and _lacks(connection, shard, snapshot):
                 # The others lost what came after their snapshots, which therefore say nothing.
                 self._is_forked = True
                 self._begin_generations(connection, [log.owned for log in self._logs.values()])
+            if known is not None:
+                return  # with the others it has begun its generation
             if self._is_forked:
                 owned = self._begin_generations(connection, [owned])[shard]
-            if known is not None:
-                known.owned = owned
-                return
             states = match_states(connection, shard)
             offsets = resume.next_offsets(connection, shard)
             resume.prune_checkpoints(connection, shard)
@@ -146,12 +145,13 @@ class Committer:
                 self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
 
-    def go_on_releasing(self, shards: Sequence[int]) -> None:
-        """Own those of these shards where a release was under way: the first record may not come for long."""
-        with self._reader_lock:
-            connection = self._reader_connection()
-            unfinished = [s for s in shards if RELEASING in match_states(connection, s).values()]
-        for shard in unfinished:
+    def own_all(self, shards: Sequence[int]) -> None:
+        """Own these shards before a record comes, and before it is asked where they are read on.
+
+        What a predecessor committed is proved from here on, so a failover between the question and the
+        first record is seen. A release that was under way goes on: the first record may not come for long.
+        """
+        for shard in shards:
             self.own(shard, None)
 
     def write(self, shard: int, batches: Sequence[EventBatch]) -> None:
@@ -367,8 +367,7 @@ class Committer:
         except psycopg.Error:
             return  # the next append meets the same outage and deals with it
         for shard, generation in lives.items():
-            log = self._logs[shard]
-            log.owned = log.owned._replace(generation=generation)
+            self._logs[shard].follow_generation(generation)
 
     def _checkpoint_idle_shards(self) -> None:
         """Save where reading stands after the last batch, repeats included, once nothing waits."""
@@ -402,26 +401,26 @@ class Committer:
         logs = dict(self._logs)  # shards are added meanwhile
         if not logs:
             return
+        # Before the look-up: a worker that owns a shard meanwhile may begin generations.
+        owned = {shard: log.owned for shard, log in logs.items()}
         history = read_history(connection, {shard: log.committed for shard, log in logs.items()})
         if history.timeline is None:
             connection.close()
             raise psycopg.OperationalError("the server is a standby now")
-        owned = [log.owned for log in logs.values()]
         losses = [
             Loss(each.shard, log.committed.position, each.position, f"shard {each.shard} {what}")
             for each in history.shards
             for log in (logs[each.shard],)
-            if (what := _loss(each, log.owned.generation)) is not None
+            if (what := _loss(each, owned[each.shard].generation)) is not None
         ]
         forgotten = forgotten_topics(connection, self._topics)
         if losses or forgotten:
-            self._begin_generations(connection, owned)
+            self._begin_generations(connection, [log.owned for log in logs.values()])
             raise HistoryLostError(losses, forgotten)
         if any(each.timeline != history.timeline for each in history.shards):
-            note_timeline(connection, owned)
+            note_timeline(connection, list(owned.values()))
         for each in history.shards:
-            log = logs[each.shard]
-            log.owned = log.owned._replace(generation=each.generation)
+            logs[each.shard].follow_generation(each.generation)
 
     def _begin_generations(
         self, connection: psycopg.Connection, owned: Sequence[Ownership]

@@ -29,7 +29,7 @@ from storage.append import (
     roll_back,
     settled_origins,
 )
-from storage.history import last_token
+from storage.history import Committed, last_token
 from storage.images import rebuild
 from storage.parking import match_states
 from telemetry.log import Log
@@ -121,9 +121,15 @@ def _attempt(
 
 
 def read_again(connection: psycopg.Connection, log: ShardLog) -> None:
-    """Let a shard's memory be what is committed."""
+    """Let a shard's memory be what is committed, on a session that has proved its history.
+
+    That includes a commit whose answer was lost: what it held is not written
+    again, so from here on it is proved like all that was acknowledged.
+    """
     shard = log.shard
-    log.reset(read_head(connection, shard), last_token(connection, shard), match_states(connection, shard))
+    head, token = read_head(connection, shard), last_token(connection, shard)
+    log.reset(head, token, match_states(connection, shard))
+    log.committed = Committed(head.position, head.chain, token)
 
 
 def _settled_there(connection: psycopg.Connection, works: Sequence[Work]) -> frozenset[OriginKey]:

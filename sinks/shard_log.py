@@ -131,6 +131,11 @@ class ShardLog:
         self._next_offsets = dict(self.committed_offsets)
         self.is_stale = False
 
+    def follow_generation(self, generation: int) -> None:
+        """Write to this generation from now on, unless a later one has begun since it was read."""
+        if generation > self.owned.generation:
+            self.owned = self.owned._replace(generation=generation)
+
     def note_checkpoint(self, saved: Checkpoint, now: datetime) -> None:
         """This one is committed."""
         self.checkpointed_at, self.checkpointed_offsets = now, saved.next_offsets

@@ -71,6 +71,9 @@ class LogReader:
                 "application_name": application,
                 "options": _READER_OPTIONS + BY_INDEX,
                 "connect_timeout": _CONNECT_SECONDS,
+                # Of several hosts. A standby that is behind lacks the places of readers of streams, which
+                # looks like lost history. Not read-write: these sessions are read-only themselves.
+                "target_session_attrs": "primary",
             },
         )
 

@@ -24,6 +24,12 @@ from schemas.pack import unpack
 _SCRIPTS = Path(__file__).parent / "streams"
 _PREFIX = b"ev:{"
 _SCAN_KEYS = 1_000
+# What PostgreSQL stores as a position. A Redis id goes further, and so may a key that is not ours.
+_LAST_POSITION = 2**63 - 1
+# A generation is a time in milliseconds: digits that last for 30,000 years. New ones begin above the
+# highest, so a made-up number must not use them up.
+_GENERATION_DIGITS = 15
+_SHARD_DIGITS = 5
 # Healthy answers take a millisecond; a rewrite of the append-only file was seen to take 300.
 ANSWER_WITHIN = timedelta(seconds=2)
 
@@ -160,7 +166,7 @@ class Streams:
         """
         commands = [(name, known[name].position if name in known else "") for name in streams]
         return [
-            known[name] if answer == 1 else StreamTop(int(answer[0]), answer[1]) if answer else None
+            known[name] if answer == 1 else _top(*answer) if answer else None
             for name, answer in zip(streams, self._run(_TOP, commands), strict=True)
         ]
 
@@ -237,9 +243,15 @@ def _read(entry: bytes, fields: Sequence[bytes]) -> ReadPack:
 
 def _parse_name(key: bytes) -> StreamName | None:
     shard, closed, generation = key.removeprefix(_PREFIX).partition(b"}:")
-    if closed and shard.isdigit() and generation.isdigit():
+    is_ours = len(shard) <= _SHARD_DIGITS and len(generation) <= _GENERATION_DIGITS
+    if closed and is_ours and shard.isdigit() and generation.isdigit():
         return StreamName(int(shard), int(generation))
     return None
+
+
+def _top(position: bytes, chain: bytes) -> StreamTop:
+    """Where a stream ends; an entry behind all positions is no place of any log."""
+    return StreamTop(min(int(position), _LAST_POSITION), chain)
 
 
 def _detail(error: BaseException) -> str:

@@ -281,3 +281,18 @@ def test_a_writer_and_two_relays_make_the_log_together(stack: Settings, streams:
     for thread in threads:
         thread.join()
     assert positions(streams) == list(range(1, end + 1))
+
+
+def test_what_somebody_else_put_there_stays_within_what_a_log_can_have(
+    redis: Redis, streams: Streams
+) -> None:
+    """PostgreSQL refuses larger numbers, and the relay would repair no stream at all."""
+    key, others = STREAM.key, [f"ev:{{0}}:{10**15}", f"ev:{{0}}:{'9' * 5_000}"]
+    redis.xadd(key, {"f": "1", "c": b"x" * 16, "e": b"", "h": b""}, id=f"{2**64 - 1}-0")
+    try:
+        for other in others:
+            redis.set(other, "x")
+        assert streams.tops([key], {}) == [StreamTop(2**63 - 1, b"x" * 16)]
+        assert [name.generation for name in streams.names() if name.generation >= 10**15] == []
+    finally:
+        redis.delete(*others)

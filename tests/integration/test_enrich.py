@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
+from dataflows.lane import EXIT_FAILED
 from local.environment import environment_of
 from schemas.partitioning import partition_of
 from settings import ROOT, Settings
@@ -97,6 +98,24 @@ def test_it_alone_does_the_work(installation: Settings, workers: str) -> None:
     _drain(installation, "-w", workers)
     assert _rows(installation) == _distinct(0, 2_000)
     _assert_order(installation)
+
+
+def test_what_the_lane_before_committed_is_missed_before_a_record_comes(installation: Settings) -> None:
+    """Reading goes on where the log said at the start, so all shards are proved from then on."""
+    last_fence = "SELECT fence FROM delivery_shards WHERE shard = %s"
+    last = (installation.shards - 1,)
+    producer = Producer({"bootstrap.servers": installation.kafka, "log_level": 2})
+    producer.produce(f"{installation.topic_prefix}broadcast-events", b"not json", b"k", 0)
+    producer.flush(30)
+    _drain(installation)
+    with closing(psycopg.connect(installation.postgres, autocommit=True)) as database, ExitStack() as stack:
+        before = database.execute(last_fence, last).fetchone()
+        environment = _environment(installation, stop_at_end=False)
+        lane = stack.enter_context(subprocess.Popen(_command(), cwd=ROOT, env=environment))
+        stack.callback(lane.kill)
+        eventually(lambda: database.execute(last_fence, last).fetchone() != before, LONG)
+        database.execute("WITH gone AS (DELETE FROM dead_letters) DELETE FROM commit_tokens")
+        assert lane.wait(LONG.total_seconds()) == EXIT_FAILED
 
 
 def test_it_goes_on_without_its_recovery_store(installation: Settings, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from sinks.outages import HistoryLostError
 from storage import resume
+from storage.lane_reads import WRITER
 from storage.parking import match_states
 from tests.event_builders import MATCH, a_goal, a_pass
-from tests.fixtures.log_writer import CONTROL_LIFE, LIFE, SHARD, NewWriter, Writer
+from tests.fixtures.log_writer import CONTROL_LIFE, LIFE, SHARD, NewWriter, Writer, letters_of
 from tests.fixtures.postgres_pair import PostgresPair
 from tests.fixtures.waiting import eventually
 
@@ -234,6 +235,38 @@ def test_a_snapshot_of_an_ended_generation_begins_no_other(
     successor.committer.own(SHARD, committed)
     successor.committer.close()
     assert _generations(writer.settings.postgres) == before
+
+
+def test_a_commit_whose_answer_was_lost_is_proved_once_it_was_found(
+    new_writer: NewWriter, database: psycopg.Connection
+) -> None:
+    """The lane goes on behind what it finds there, so a failover that takes that later is missed as well."""
+    writer = new_writer()
+    writer.write(b"not json")
+    writer.settle()
+    with database.transaction():  # the next record's commit, as a lane sees it that got no answer
+        database.execute(
+            "INSERT INTO dead_letters"
+            " (topic, partition, source_offset, reason, detail, original, rejected_at)"
+            " SELECT d.topic, d.partition, %s, d.reason, d.detail, d.original, now() FROM dead_letters AS d",
+            (writer.offset,),
+        )
+        database.execute(
+            "INSERT INTO commit_tokens (shard, number, token)"
+            " SELECT shard, max(number) + 1, gen_random_uuid() FROM commit_tokens GROUP BY shard",
+        )
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+        (WRITER,),
+    )
+    writer.write(b"not json either")
+    writer.settle()
+    assert len(letters_of(database)) == 2
+    with database.transaction():
+        database.execute("DELETE FROM dead_letters WHERE source_offset = %s", (writer.offset - 1,))
+        database.execute("DELETE FROM commit_tokens WHERE number = (SELECT max(number) FROM commit_tokens)")
+    (fatal,) = eventually(lambda: writer.fatal, timedelta(seconds=10))
+    assert isinstance(fatal, HistoryLostError)
 
 
 def test_old_commit_tokens_are_pruned_and_not_missed(

@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from redis import Redis
 
 from settings import Settings
+from storage.reading import LogReader
 from tests.event_builders import MATCH, passes
 from tests.fan import Fan
+from tests.fixtures.postgres_pair import PostgresPair
 from tests.fixtures.relays import StartRelay
 from tests.fixtures.services import Service, StartService
 from tests.fixtures.waiting import eventually
@@ -188,3 +191,16 @@ def test_a_failover_that_took_only_the_generation_begins_one_above_it(
     start_relay(installation)
     eventually(lambda: grown.generation(0) > seen, SOON)
     eventually(is_delivered, SOON)
+
+
+def test_readers_ask_the_primary_wherever_it_stands_among_the_hosts(postgres_pair: PostgresPair) -> None:
+    """A standby that is behind lacks what a reader got from a stream: each look would resync all fans."""
+    said = conninfo_to_dict(postgres_pair.settings.postgres)
+    ports = ",".join(reversed(str(said["port"]).split(",")))
+    dsn = make_conninfo(postgres_pair.settings.postgres, port=ports)
+
+    async def asked() -> bool:
+        async with LogReader(dsn, "a reader") as reader:
+            return bool((await reader.rows("SELECT pg_is_in_recovery()", {}))[0][0])
+
+    assert asyncio.run(asked()) is False
