@@ -104,8 +104,10 @@ def open_lane() -> Lane:
     watch_clock(_now, _leave)
     watch_lives(settings.kafka, lives, settings.shards, _leave_a_new_life, _leave)
     told.start()
-    # Bytewax opens a sink's partition with its first record, and asks the log for offsets before.
-    committer.own_all(shards)
+    # Bytewax opens a sink's partition with its first record, and asks the log for offsets before. Which
+    # process of a cluster has a partition is not known yet, and each would take the shards from the others.
+    if store.is_alone:
+        committer.own_all(shards)
     # A flow that ends commits what waits, gives Redis what was committed, and tells Kafka where it stands.
     atexit.register(told.close, _TOLD_WITHIN)
     atexit.register(publisher.close, _PUBLISHED_WITHIN)

@@ -28,7 +28,9 @@ class OwnStore:
         parser = ArgumentParser(add_help=False, allow_abbrev=False)
         parser.add_argument("-r", "--recovery-directory", default=settings.bytewax_recovery_directory())
         parser.add_argument("-i", "--process-id", type=int, default=0)
+        parser.add_argument("-a", "--addresses", default="")
         given = parser.parse_known_args(sys.argv[1:])[0]
+        self.is_alone = ";" not in given.addresses  # no other process of a cluster has partitions of the lane
         self._preparer: Preparer | None = None
         if given.recovery_directory and given.process_id == 0:
             self._preparer = Preparer(Path(given.recovery_directory), keys=keys)

@@ -22,7 +22,11 @@ LEFT JOIN LATERAL (
 ORDER BY s.shard
 """
 
-_LAST_SHARD = "SELECT max(shard) FROM delivery_shards"
+# A lane owns shards before anything comes: only those with events are the log's.
+_LAST_SHARD = """
+SELECT max(d.shard) FROM delivery_shards AS d
+WHERE EXISTS (SELECT FROM events AS e WHERE e.shard = d.shard)
+"""
 
 # By another number of shards most matches would be elsewhere: a few are enough to tell.
 _SOME_MATCHES = "SELECT match, shard FROM matches LIMIT 20"
