@@ -142,6 +142,10 @@ def _led_on(channel: Channel, at_most: int | None) -> MatchView | None:
     tail = [] if channel.seq is None else channel.after(view.seq)
     if tail is None or (at_most is not None and len(tail) > at_most):
         return None
+    # The image may be of what a failover took: the ring leads on only from the same chain.
+    chain = channel.chain_at(view.seq)
+    if view.seq and (chain != view.chain if chain is not None else tail):
+        return None
     for event in tail:
         view = advanced(view, event.payload, event.chain)
     channel.view = view

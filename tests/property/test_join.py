@@ -34,6 +34,12 @@ schedules = st.lists(grow | pump | join | resume | leave | plainly | fork, max_s
 # before the stream brought it.
 @example(schedule=[("join", "ana"), ("turn", 9), ("fork", 2), ("grow", 2)], ring=3, before=3, is_quiet=False)
 @example(schedule=[("grow", 1), ("join", "ana"), ("turn", 9), ("fork", 1)], ring=3, before=0, is_quiet=True)
+@example(
+    schedule=[("grow", 1), ("join", "ana"), ("fork", 1), ("grow", 1), ("grow", 1), ("resume", "ana")],
+    ring=2,
+    before=0,
+    is_quiet=False,
+)
 @given(schedule=schedules, ring=st.integers(1, 12), before=st.integers(0, 10), is_quiet=st.booleans())
 def test_each_fan_gets_an_image_and_every_later_event_once(
     schedule: list[tuple[str, Any]], ring: int, before: int, is_quiet: bool
