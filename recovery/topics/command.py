@@ -21,6 +21,8 @@ from storage.lane_reads import ShardsNotOfLogError, check_shards
 app = cyclopts.App(name="topics", version_flags=[])
 
 _Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+_DryRun = Annotated[bool, Parameter(negative=(), help="Print what would be done, and do nothing.")]
+_Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 
 
 @app.default
@@ -38,10 +40,8 @@ def topics(*, json: _Json = False) -> int:
 @app.command(name="adopt")
 def adopt_lives(
     *,
-    dry_run: Annotated[
-        bool, Parameter(negative=(), help="Print what would be done, and do nothing.")
-    ] = False,
-    yes: Annotated[bool, Parameter(negative=(), help="Do not ask first.")] = False,
+    dry_run: _DryRun = False,
+    yes: _Yes = False,
     json: _Json = False,
 ) -> int:
     """Let lanes read the new life of each topic that was replaced, from its beginning.
@@ -92,10 +92,8 @@ class Fitted(msgspec.Struct, frozen=True):
 @app.command
 def fit(
     *,
-    dry_run: Annotated[
-        bool, Parameter(negative=(), help="Print what would be done, and do nothing.")
-    ] = False,
-    yes: Annotated[bool, Parameter(negative=(), help="Do not ask first.")] = False,
+    dry_run: _DryRun = False,
+    yes: _Yes = False,
     json: _Json = False,
 ) -> int:
     """Make the raw topics fit TOUCHLINE_SHARDS: every partition has a lane that reads it.
